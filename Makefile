@@ -1,0 +1,56 @@
+# The one door for people and for CI. Needs Python 3.11+ and make; everything else is fetched into .venv
+# and into the user's cache (the embedded Kafka, once, verified).
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "syncbridge needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+venv: $(STAMP) ## create the environment (.venv)
+
+demo: $(STAMP) ## everything embedded, with a live view; DEMO_ARGS="--seconds 20 --json" verifies and exits
+	$(BIN)/syncbridge demo $(DEMO_ARGS)
+
+test: check integration ## everything: check, then integration on the embedded Kafka
+
+check: $(STAMP) ## format, lint, types, unit, property, component: everything without Kafka
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not kafka" $(PYTEST_ARGS)
+
+integration: $(STAMP) ## the tests that need the embedded Kafka
+	$(BIN)/syncbridge broker --fetch-only
+	$(BIN)/pytest -m kafka $(PYTEST_ARGS)
+
+bench: $(STAMP) ## measure speed, latency, snapshot, restart and memory; writes bench-<time>.json
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+format: $(STAMP) ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schemas: $(STAMP) ## write schemas/*.avsc from the entity table
+	$(BIN)/python -m tools.write_schemas
+
+lock: $(STAMP) ## write requirements-dev.txt anew from pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--no-emit-index-url --extra embedded --extra uvloop --group dev pyproject.toml -o requirements-dev.txt
+
+clean: ## remove the environment and all caches of this folder
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+.PHONY: help venv demo test check integration bench format schemas lock clean

@@ -1,0 +1,1 @@
+"""What happened: published state and reconciliation. Pure."""

@@ -1,0 +1,1 @@
+"""What an operator sees: telemetry, logs, HTTP endpoints, live view."""

@@ -1,0 +1,1 @@
+"""The broker's API: frames, messages and session are pure; socket, tokens and budget do the I/O."""
