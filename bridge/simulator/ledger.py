@@ -1,0 +1,139 @@
+"""The truth: what happened in the world, and what was written to which socket when.
+
+What happened does not depend on what was sent: a version stands here although a fault kept its frame back. Pure; the
+caller tells the time in microseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import orjson
+
+from bridge.simulator.catalogue import INVENTED
+from bridge.simulator.load import LoadStream
+from bridge.simulator.sharding import Subscription
+from bridge.simulator.store import Change
+
+
+class Kind(IntEnum):
+    """How a version came to be written to a socket."""
+
+    SNAPSHOT = 0
+    EVENT = 1
+    AGAIN = 2
+    """a duplicate or a re-send"""
+    WITHHELD = 3
+    """a fault kept it back or spoiled it: the client cannot know of it"""
+
+
+@dataclass(slots=True)
+class SessionLog:
+    """One synced socket, from its syncrequest to its end.
+
+    Attributes:
+        id: running number of the socket.
+        subscription: what it asked for.
+        synced_us: when the first snapshot part was written.
+        ended_us: when it ended, 0 while it lives.
+        end: how it ended: `client`, `close`, `drop`, `half_open` ...
+    """
+
+    id: int
+    subscription: Subscription
+    synced_us: int
+    ended_us: int = 0
+    end: str = ""
+    numbers: array[int] = field(default_factory=lambda: array("q"))
+    sent: array[int] = field(default_factory=lambda: array("q"))
+    kinds: bytearray = field(default_factory=bytearray)
+    load: list[LoadStream] = field(default_factory=list)
+
+    def delivered(self, changes: list[Change], kind: Kind, now_us: int) -> None:
+        """Notes that a frame with these versions was written."""
+        for change in changes:
+            self.numbers.append(change.number)
+            self.sent.append(now_us)
+            self.kinds.append(kind)
+
+    @property
+    def events(self) -> int:
+        """Live events written, repetitions and load included."""
+        own = len(self.kinds) - self.kinds.count(Kind.SNAPSHOT) - self.kinds.count(Kind.WITHHELD)
+        return own + sum(stream.count for stream in self.load)
+
+
+class Ledger:
+    """All versions of all entities, and the sessions that saw them."""
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.sessions: list[SessionLog] = []
+        self.last: dict[tuple[str, int], Change] = {}
+
+    def record(self, changes: list[Change]) -> None:
+        """Notes what has happened, in order."""
+        self.changes.extend(changes)
+        for change in changes:
+            self.last[change.entity_type, change.id] = change
+
+    def open(self, number: int, subscription: Subscription, now_us: int) -> SessionLog:
+        """Begins the log of a socket that has synced."""
+        log = SessionLog(number, subscription, now_us)
+        self.sessions.append(log)
+        return log
+
+    def counts(self) -> dict[str, int]:
+        """Totals for a glance."""
+        return {
+            "versions": len(self.changes) + sum(s.count for log in self.sessions for s in log.load),
+            "entities": sum(c.event in ("Created", "Updated") for c in self.last.values()),
+            "sessions": len(self.sessions),
+            "events_sent": sum(log.events for log in self.sessions),
+            "rows_sent": sum(log.kinds.count(Kind.SNAPSHOT) for log in self.sessions),
+        }
+
+    def events(self) -> Iterator[Change]:
+        """Every version, per entity in the order in which they came to be."""
+        yield from self.changes
+        for log in self.sessions:
+            for stream in log.load:
+                yield from stream.changes()
+
+    def state(self) -> Iterator[Change]:
+        """The latest version of every entity that is alive."""
+        return (c for c in self.last.values() if c.event in ("Created", "Updated"))
+
+
+def change_line(change: Change) -> bytes:
+    """A version as one line of JSON."""
+    return orjson.dumps({
+        "n": change.number, "at_ms": change.at_ms, "type": change.entity_type, "event": change.event, "id": change.id,
+        "account": change.account_id, "user": change.user_id, "known": change.entity_type not in INVENTED,
+        "entity": orjson.Fragment(change.json),
+    }) + b"\n"  # fmt: skip
+
+
+def session_line(log: SessionLog) -> bytes:
+    """A session as one line of JSON."""
+    sub = log.subscription
+    value: dict[str, Any] = {
+        "session": log.id, "types": None if sub.types is None else sorted(sub.types), "expression": sub.expression,
+        "divisor": sub.divisor, "remainder": sub.remainder, "synced_us": log.synced_us, "ended_us": log.ended_us,
+        "end": log.end, "events": log.events, "users": None if sub.users is None else sorted(sub.users),
+        "accounts": None if sub.accounts is None else sorted(sub.accounts),
+    }  # fmt: skip
+    return orjson.dumps(value) + b"\n"
+
+
+def delivery_lines(log: SessionLog) -> Iterator[bytes]:
+    """What was written to a socket: `[session, version, sent_us, kind]` a line, in order."""
+    for number, sent, kind in zip(log.numbers, log.sent, log.kinds, strict=True):
+        yield b"[%d,%d,%d,%d]\n" % (log.id, number, sent, kind)
+    for stream in log.load:
+        for number, sent in stream.deliveries():
+            yield b"[%d,%d,%d,%d]\n" % (log.id, number, sent, Kind.EVENT)

@@ -1,0 +1,328 @@
+"""The simulator as a whole: one port for REST, sockets and control, one world, one ledger.
+
+async with Simulator(Options(accounts=50)) as simulator:
+    ...  # clients connect to simulator.rest_url and simulator.socket_url
+    await simulator.step(100)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from aiohttp import web
+
+from bridge.simulator.blast import blast
+from bridge.simulator.connection import Connection, now_us
+from bridge.simulator.control import control
+from bridge.simulator.faults import KINDS, Fault, Faults
+from bridge.simulator.ledger import Kind, Ledger, change_line, delivery_lines, session_line
+from bridge.simulator.options import Options
+from bridge.simulator.pace import Pace
+from bridge.simulator.rest import answer
+from bridge.simulator.store import Change
+from bridge.simulator.tokens import Tokens
+from bridge.simulator.world import Burst, World
+
+_log = structlog.get_logger("simulator")
+_TICK_S = 0.005
+
+
+class Simulator:
+    """A fake Tradovate.
+
+    Attributes:
+        options: the switches in force.
+        world: what happens.
+        ledger: what has happened, and what was sent.
+        faults: what is to go wrong.
+        connections: the open sockets by number.
+    """
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = options or Options()
+        self.world = World(self.options, _now_ms())
+        self.ledger = Ledger()
+        self.faults = Faults(self.options.seed)
+        self.tokens = Tokens(self.options)
+        self.connections: dict[int, Connection] = {}
+        self.rate = 0.0
+        self.produced = 0
+        self._rng = Random(self.options.seed)
+        self._opened = 0
+        self._pace = Pace(0.0, 0.0)
+        self._faster = asyncio.Event()
+        self._worker: asyncio.Task[None] | None = None
+        self._runner: web.AppRunner | None = None
+        self._address = ("", 0)
+        for frame in self.world.beginning:
+            self.ledger.record(frame)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def rest_url(self) -> str:
+        """Base address of the REST API."""
+        return f"{self._scheme('http')}://{self._address[0]}:{self._address[1]}/v1"
+
+    @property
+    def socket_url(self) -> str:
+        """Address of the socket."""
+        return f"{self._scheme('ws')}://{self._address[0]}:{self._address[1]}/v1/websocket"
+
+    @property
+    def control_url(self) -> str:
+        """Base address of the simulator's own endpoints."""
+        return f"{self._scheme('http')}://{self._address[0]}:{self._address[1]}/sim"
+
+    async def start(self) -> None:
+        """Listens and, if the options give a rate, begins to trade."""
+        app = web.Application(client_max_size=16 << 20)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.options.host, self.options.port, ssl_context=self._tls())
+        await site.start()
+        self._address = self._runner.addresses[0][:2]
+        self._worker = asyncio.create_task(self._trade())
+        await self.set_rate(self.options.rate)
+
+    async def stop(self) -> None:
+        """Resets all sockets and stops listening."""
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        for connection in list(self.connections.values()):
+            connection.drop("stopped")
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def step(self, steps: int = 1) -> int:
+        """Lets some things happen at once; the number of events they made."""
+        before = self.produced
+        for number in range(steps):
+            self._publish(self.world.step(_now_ms()))
+            if number % 20 == 19:
+                await asyncio.sleep(0)
+        return self.produced - before
+
+    async def set_rate(self, events_per_s: float) -> None:
+        """From now on the world makes so many events a second by itself; 0 for none.
+
+        Raises:
+            ValueError: a negative rate.
+        """
+        if events_per_s < 0:
+            raise ValueError("a rate is not negative")
+        self.rate = events_per_s
+        self._pace = Pace(events_per_s, time.monotonic())
+        self._faster.set()
+
+    async def quiesce(self, timeout_s: float = 30.0) -> None:
+        """Stops trading and waits until clients have taken everything that was written.
+
+        Raises:
+            TimeoutError: a client does not read.
+        """
+        await self.set_rate(0)
+        async with asyncio.timeout(timeout_s):
+            for connection in list(self.connections.values()):
+                await connection.flushed()
+
+    async def load(
+        self, events: int = 100_000, per_frame: int = 10, rate: float = 0.0, keys: int = 1000
+    ) -> dict[str, Any]:
+        """Sends prepared events to every synced socket, as fast as it reads or at a pace; trading pauses meanwhile.
+
+        Args:
+            events: how many for each socket, rounded up to whole frames.
+            per_frame: events in a frame.
+            rate: events a second for each socket, 0 for as fast as possible.
+            keys: different entities for each socket, rounded up to whole frames.
+
+        Returns:
+            `events` sent, `seconds` taken and `sockets` served.
+        """
+        resume = self.rate
+        await self.set_rate(0)
+        try:
+            return await blast(self, events, per_frame, rate, keys)
+        finally:
+            await self.set_rate(resume)
+
+    async def roll(self, *, resend: int = 0) -> int:
+        """The 16:00 session roll; the number of archived entities.
+
+        Args:
+            resend: how many of the latest events are sent again first, as the real service does (protocol section 14).
+        """
+        again = [c for c in self.ledger.changes[-resend:] if c.event != "Archived"] if resend else []
+        for change in again:
+            for connection in list(self.connections.values()):
+                connection.deliver([change], Kind.AGAIN)
+        archived, burst = self.world.roll(_now_ms())
+        self.ledger.record(archived)
+        self._publish(burst)
+        return len(archived)
+
+    def place(self, entity_type: str, event: str, entity: dict[str, Any]) -> int:
+        """Puts an entity into the world and sends its event; the number of events (1)."""
+        before = self.produced
+        self._publish(self.world.place(_now_ms(), entity_type, event, entity))
+        return self.produced - before
+
+    def adopt(self, change: Change, *, send: bool) -> None:
+        """Puts a version made elsewhere into world and ledger, and sends it unless the clients have it already."""
+        burst = self.world.adopt(_now_ms(), change)
+        if send:
+            self._publish(burst)
+        else:
+            for frame in burst:
+                self.ledger.record(frame)
+
+    def inject(self, frame: str, remainder: int | None = None) -> int:
+        """Sends any text to the sockets of a shard (or all synced ones), outside the truth; how many got it."""
+        chosen = [c for c in self.connections.values() if c.log and remainder in (None, c.remainder)]
+        for connection in chosen:
+            connection.send(frame.encode("utf-8", "surrogatepass"))
+        return len(chosen)
+
+    def arm(self, kind: str, **settings: Any) -> Fault:
+        """Arms a fault; one that strikes a live socket does so at once if a fitting socket is there."""
+        fault = self.faults.arm(kind, **settings)
+        if KINDS[kind].point == "live" and not fault.skip:
+            for connection in [c for c in self.connections.values() if c.log is not None]:
+                for due in self.faults.take("live", connection.remainder):
+                    connection.strike(due)
+        return fault
+
+    def set_options(self, values: dict[str, Any]) -> None:
+        """Changes options while running.
+
+        Raises:
+            OptionError: see `Options.changed`.
+        """
+        self.options = self.options.changed(values)
+        self.world.set_options(self.options)
+        self.tokens.options = self.options
+
+    def chance(self, share: float) -> bool:
+        """True in a share of the calls; seeded."""
+        return share > 0 and self._rng.random() < share
+
+    def status(self) -> dict[str, Any]:
+        """What `GET /sim` shows."""
+        return {
+            "rest": self.rest_url, "socket": self.socket_url, "control": self.control_url, "rate": self.rate,
+            "produced": self.produced, **self.ledger.counts(), "tokens": self.tokens.issued,
+            "sockets": [
+                {"socket": c.number, "remainder": c.remainder, "synced": c.log is not None, "backlog": c.backlog}
+                for c in self.connections.values()
+            ],
+            "unfired": [f.id for f in self.faults.unfired()],
+        }  # fmt: skip
+
+    def write_ledger(self, folder: str) -> int:
+        """Writes `events.ndjson`, `sessions.ndjson` and `deliveries.ndjson`; the number of lines."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        streams = {
+            "events": (change_line(c) for c in self.ledger.events()),
+            "sessions": (session_line(log) for log in self.ledger.sessions),
+            "deliveries": (line for log in self.ledger.sessions for line in delivery_lines(log)),
+        }
+        lines = 0
+        for name, stream in streams.items():
+            with (path / f"{name}.ndjson").open("wb") as file:
+                for line in stream:
+                    file.write(line)
+                    lines += 1
+        return lines
+
+    def authorized(self, newcomer: Connection) -> None:
+        """Closes the oldest sockets beyond the quota and revokes their token (protocol section 2.4)."""
+        holders = [c for c in self.connections.values() if c.token is not None]
+        for oldest in holders[: max(0, len(holders) - max(1, self.options.max_sockets))]:
+            if oldest is not newcomer:
+                self.tokens.revoke(oldest.token or "")
+                oldest.shutdown("ConnectionQuotaReached")
+
+    def gone(self, connection: Connection) -> None:
+        """A socket has ended."""
+        self.connections.pop(connection.number, None)
+
+    def _publish(self, burst: Burst) -> None:
+        for frame in burst:
+            self.ledger.record(frame)
+            self.produced += len(frame)
+            self._send(frame)
+
+    def _send(self, frame: list[Change]) -> None:
+        for connection in list(self.connections.values()):
+            connection.deliver(frame)
+
+    async def _trade(self) -> None:
+        while True:
+            self._faster.clear()
+            started = time.monotonic()
+            while self._pace.due(time.monotonic()):
+                self._pace.spend(await self.step())
+                if time.monotonic() - started > _TICK_S:
+                    await asyncio.sleep(0)
+                    started = time.monotonic()
+            try:
+                async with asyncio.timeout(max(self._pace.pause(), 0.001)):
+                    await self._faster.wait()
+            except TimeoutError:
+                continue
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        endpoint = request.path.strip("/").lower().removeprefix("v1/")
+        if endpoint == "websocket":
+            return await self._socket(request)
+        if endpoint == "sim" or endpoint.startswith("sim/"):
+            return await control(self, request, endpoint)
+        return await answer(self, request, endpoint)
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        for fault in self.faults.take("upgrade"):
+            if fault.kind == "upgrade_drop" and request.transport is not None:
+                request.transport.abort()
+            after = fault.args.get("retry_after")
+            return web.Response(
+                status=fault.args.get("status", 503), headers={"Retry-After": str(after)} if after else None
+            )
+        ws = web.WebSocketResponse(timeout=1.0, autoclose=False, autoping=False, compress=False)
+        await ws.prepare(request)
+        self._opened += 1
+        connection = Connection(self, self._opened, request, ws)
+        self.connections[connection.number] = connection
+        await connection.run()
+        return ws
+
+    def _scheme(self, plain: str) -> str:
+        return plain + ("s" if self.options.certificate else "")
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.options.certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.options.certificate, self.options.private_key)
+        return context
+
+
+def _now_ms() -> int:
+    return now_us() // 1000
