@@ -1,0 +1,79 @@
+"""What a shard has published: `(entity type, id) -> Value bytes and owners`, with an undo log.
+
+Rule (invariant 4): what we believe is what Kafka committed. Changes are made in place while a transaction is put
+together; `commit()` makes them final when Kafka has said so, `rollback()` takes all of them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from bridge.entities.change import Entry
+
+Table = dict[int, Entry]
+
+
+class PublishedState:
+    """Tables by entity type. Not thread-safe; one shard, one state."""
+
+    __slots__ = ("_live_undo", "_undo", "tables")
+
+    def __init__(self, entity_types: Iterable[str]) -> None:
+        self.tables: Final[dict[str, Table]] = {name: {} for name in entity_types}
+        self._undo: list[tuple[Table, int, Entry | None]] = []
+        self._live_undo: list[tuple[set[int], int]] = []
+
+    @property
+    def undo(self) -> list[tuple[Table, int, Entry | None]]:
+        """The log itself, for the reconciler's hot path: (table, id, what was there before)."""
+        return self._undo
+
+    @property
+    def live_undo(self) -> list[tuple[set[int], int]]:
+        """Keys first seen live in this transaction: (set, id)."""
+        return self._live_undo
+
+    @property
+    def pending(self) -> int:
+        """Changes not yet committed."""
+        return len(self._undo)
+
+    def commit(self) -> None:
+        """Kafka has committed: there is nothing to take back any more."""
+        self._undo.clear()
+        self._live_undo.clear()
+
+    def mark(self) -> tuple[int, int]:
+        """A point to which `rollback` can return."""
+        return len(self._undo), len(self._live_undo)
+
+    def rollback(self, mark: tuple[int, int] = (0, 0)) -> None:
+        """Take back what was changed since the mark, newest first; without a mark, all that Kafka has not committed."""
+        changes, seen_live = mark
+        for table, number, entry in reversed(self._undo[changes:]):
+            if entry is None:
+                table.pop(number, None)
+            else:
+                table[number] = entry
+        for seen, number in self._live_undo[seen_live:]:
+            seen.discard(number)
+        del self._undo[changes:], self._live_undo[seen_live:]
+
+    def restore(self, entity_type: str, number: int, entry: Entry) -> None:
+        """Put back what Kafka holds, at start; needs no undo."""
+        self.tables[entity_type][number] = entry
+
+    def counts(self) -> dict[str, int]:
+        """Published keys by type, types without any left out."""
+        return {name: len(table) for name, table in self.tables.items() if table}
+
+    def __len__(self) -> int:
+        """Published keys of all types."""
+        return sum(map(len, self.tables.values()))
+
+    def __iter__(self) -> Iterator[tuple[str, int, Entry]]:
+        """All entries."""
+        for name, table in self.tables.items():
+            for number, entry in table.items():
+                yield name, number, entry

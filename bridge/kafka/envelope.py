@@ -1,0 +1,133 @@
+"""From changes to records of the entity topics, by splicing bytes. Pure, and hot: every event passes here.
+
+A `Value` is encoded once, by the encoder; those bytes are the `after`, later the `before`, and the state record. The
+envelope around them is put together from pieces most of which do not change within a claim or a frame.
+Field order is that of the contract: before, after, source {version, connector, name, environment, ts_ms, snapshot,
+shard, divisor, epoch, seq, frame, frame_last, account_id, user_id, received_us, resend}, op, ts_ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from bridge.entities.change import Change
+from bridge.entities.primitives import text, varint
+
+Record: TypeAlias = tuple[bytes, bytes | None]
+Batches: TypeAlias = dict[str, list[Record]]
+
+_NULL, _SOME, _FALSE = b"\x00", b"\x02", b"\x00"
+
+
+@dataclass(frozen=True, slots=True)
+class TypeBytes:
+    """What stands before the variable bytes of one entity type's records, on its topic and on the state topic."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    state_key: bytes
+    state_value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The part of `source` that a process never changes."""
+
+    version: str
+    name: str
+    environment: str
+    shard: int
+    divisor: int
+
+
+class Optional(dict[int | None, bytes]):
+    """Encodings of `union null | long`, remembered: owners are few and come again and again."""
+
+    LIMIT = 100_000
+
+    def __missing__(self, number: int | None) -> bytes:
+        """Encode, and remember unless there are suspiciously many."""
+        encoded = _NULL if number is None else _SOME + varint(number)
+        if len(self) < self.LIMIT:
+            self[number] = encoded
+        return encoded
+
+
+class Envelopes:
+    """Builds the records of one shard under one epoch.
+
+    Args:
+        types: byte prefixes by entity type; a change of a type that is not here is an error of ours (KeyError).
+        state_topic: where state records go.
+    """
+
+    def __init__(self, origin: Origin, epoch: int, types: Mapping[str, TypeBytes], state_topic: str) -> None:
+        self._types, self._state_topic = types, state_topic
+        self._source = text(origin.version) + text("tradovate") + text(origin.name) + text(origin.environment)
+        position = varint(origin.shard) + varint(origin.divisor) + varint(epoch)
+        self._snapshot = {word: text(word) + position for word in ("true", "false", "reconcile", "audit")}
+        self._optional = Optional()
+
+    def add(
+        self,
+        changes: Sequence[Change],
+        seq: int,
+        last: int,
+        frame: int,
+        received_us: int,
+        now_ms: int,
+        batches: Batches,
+    ) -> int:
+        """Append the records of a frame's changes, or of a slice of them, to the batches, topic by topic.
+
+        Args:
+            seq: the last seq used so far.
+            last: the seq that the last change of the frame will have.
+            received_us: when the frame arrived; stands in for the time of entities that have none.
+
+        Returns:
+            The last seq used now.
+        """
+        types, source, snapshots, optional = self._types, self._source, self._snapshot, self._optional
+        position = varint(frame) + varint(last)
+        arrived = varint(received_us) + _FALSE
+        now = varint(now_ms)
+        tails = {op: arrived + text(op) + now for op in ("r", "c", "u", "d")}
+        received_ms = received_us // 1000
+        state = batches.setdefault(self._state_topic, [])
+        for entity_type, number, op, before, after, ts_ms, account_id, user_id, snapshot in changes:
+            seq += 1
+            kind = types[entity_type]
+            identity = varint(number)
+            account, user = optional[account_id], optional[user_id]
+            value = b"".join(
+                (
+                    kind.value,
+                    _NULL if before is None else _SOME + before,
+                    _NULL if after is None else _SOME + after,
+                    source,
+                    varint(received_ms if ts_ms is None else ts_ms),
+                    snapshots[snapshot],
+                    varint(seq),
+                    position,
+                    account,
+                    user,
+                    tails[op],
+                )
+            )
+            key = kind.key + identity
+            records = batches.get(kind.topic)
+            if records is None:
+                records = batches[kind.topic] = []
+            records.append((key, value))
+            if after is None:
+                records.append((key, None))
+                state.append((kind.state_key + identity, None))
+            else:
+                state.append(
+                    (kind.state_key + identity, b"".join((kind.state_value, account, user, varint(len(after)), after)))
+                )
+        return seq

@@ -1,0 +1,115 @@
+"""Read a shard's state back from its partition: the whole of it at start, only the head after a failure.
+
+Reads up to the last stable offset with `read_committed`, and therefore only after the fence stands (the other order
+would leave a gap in which the former owner still commits).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from bridge.kafka.client import Cluster, translated
+from bridge.kafka.statelog import FRAMING_ID, HEAD_ID, Head, KeyFraming, StateCodec, StoredEntity
+
+FETCH_BYTES = 16 * 1024 * 1024
+CHUNK_RECORDS = 5_000
+TAIL_RECORDS = 64
+
+OnEntity = Callable[[str, int, StoredEntity | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the state partition says besides the entities.
+
+    Attributes:
+        head: where the shard stands; None if it has never been claimed.
+        committed_ms: when the broker took that head (log-append time).
+        framing: how its keys are framed; None if never claimed.
+        records: how many state records were read.
+    """
+
+    head: Head | None
+    committed_ms: int
+    framing: KeyFraming | None
+    records: int
+
+
+@asynccontextmanager
+async def _reader(cluster: Cluster, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+    with translated(f"reading the state of shard {partition.partition}", cluster):
+        consumer = AIOKafkaConsumer(
+            **cluster.arguments(),
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_bytes=2 * FETCH_BYTES,
+            fetch_max_wait_ms=100,
+        )
+        try:
+            await consumer.start()
+            consumer.assign([partition])
+            yield consumer
+        finally:
+            await consumer.stop()
+
+
+async def read_state(cluster: Cluster, topic: str, shard: int, codec: StateCodec, on_entity: OnEntity) -> Restored:
+    """Read everything, calling `on_entity(type, id, content)` in log order; None is a tombstone.
+
+    Raises:
+        KafkaUnavailable: the cluster does not answer.
+        KafkaUnusable: not authorised.
+    """
+    partition = TopicPartition(topic, shard)
+    async with _reader(cluster, partition) as consumer:
+        first = (await consumer.beginning_offsets([partition]))[partition]
+        end = (await consumer.end_offsets([partition]))[partition]
+        return await _read(consumer, partition, first, end, codec, on_entity)
+
+
+async def read_head(cluster: Cluster, topic: str, shard: int, codec: StateCodec) -> Restored:
+    """Read the newest head only: it is the last state record of every transaction, so it stands near the end.
+
+    Transaction markers and aborted records take offsets too, so the window grows until a head is in it.
+    """
+    partition = TopicPartition(topic, shard)
+    async with _reader(cluster, partition) as consumer:
+        first = (await consumer.beginning_offsets([partition]))[partition]
+        end = (await consumer.end_offsets([partition]))[partition]
+        window = TAIL_RECORDS
+        while True:
+            start = max(first, end - window)
+            found = await _read(consumer, partition, start, end, codec, lambda *_: None)
+            if found.head is not None or start == first:
+                return found
+            window *= 16
+
+
+async def _read(
+    consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int, codec: StateCodec, on_entity: OnEntity
+) -> Restored:
+    head: Head | None = None
+    framing: KeyFraming | None = None
+    committed_ms = records = 0
+    consumer.seek(partition, start)
+    while await consumer.position(partition) < end:
+        chunk = await consumer.getmany(partition, timeout_ms=200, max_records=CHUNK_RECORDS)
+        for record in chunk.get(partition, ()):
+            if record.offset >= end:
+                break
+            records += 1
+            entity_type, number = codec.read_key(record.key)
+            content = None if record.value is None else codec.read_value(record.value)
+            if content is None or isinstance(content, StoredEntity):
+                on_entity(entity_type, number, content)
+            elif isinstance(content, Head) and number == HEAD_ID:
+                head, committed_ms = content, record.timestamp
+            elif isinstance(content, KeyFraming) and number == FRAMING_ID:
+                framing = content
+    return Restored(head, committed_ms, framing, records)

@@ -1,0 +1,51 @@
+"""All that one shard does with Kafka: fence, claim, restore, commit. The I/O behind `shard.ports.Log`."""
+
+from __future__ import annotations
+
+from bridge.kafka.client import Cluster
+from bridge.kafka.envelope import Batches
+from bridge.kafka.producer import Producer
+from bridge.kafka.restore import OnEntity, Restored, read_head, read_state
+from bridge.kafka.statelog import StateCodec
+
+
+class ShardLog:
+    """The partition of one shard, in all topics.
+
+    Args:
+        fencing: whether `start` fences a former owner (exactly_once) or ownership is by the claim (at_least_once).
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        producer: Producer,
+        codec: StateCodec,
+        *,
+        state_topic: str,
+        shard: int,
+        fencing: bool,
+    ) -> None:
+        self._cluster, self._producer, self._codec = cluster, producer, codec
+        self._topic, self._shard = state_topic, shard
+        self.fencing = fencing
+
+    async def start(self) -> None:
+        """Make a new producer; with transactions this fences whoever owned the shard before."""
+        await self._producer.start()
+
+    async def read_head(self) -> Restored:
+        """The newest committed head, without fencing anybody."""
+        return await read_head(self._cluster, self._topic, self._shard, self._codec)
+
+    async def restore(self, on_entity: OnEntity) -> Restored:
+        """All committed state of the shard."""
+        return await read_state(self._cluster, self._topic, self._shard, self._codec, on_entity)
+
+    async def commit(self, batches: Batches, timestamp_ms: int) -> None:
+        """Write one transaction; the state topic is the last of `batches`."""
+        await self._producer.commit(list(batches.items()), timestamp_ms)
+
+    async def close(self) -> None:
+        """End the producer, within a bounded time."""
+        await self._producer.close()

@@ -1,0 +1,239 @@
+"""From items of the channel to one transaction: reconcile, encode, head. No I/O; it only lets others run in between.
+
+Everything is decided here before the transaction begins: which records, in which order, and where the shard stands
+afterwards. If Kafka then refuses, `PublishedState.rollback()` and the old head put everything back, and the same items
+give the same records again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bridge.changes.reconciler import Found, Reconciler, Row
+from bridge.changes.state import PublishedState
+from bridge.entities.change import Refused, Unmapped
+from bridge.entities.exact import Inexact
+from bridge.kafka.control import Control, LifecycleEvent, Position
+from bridge.kafka.envelope import Batches, Envelopes, Record
+from bridge.kafka.statelog import Head, StateCodec
+from bridge.shard.channel import Frame, Item, Note
+from bridge.shard.notes import Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
+
+LARGE_FRAME_BYTES = 128 * 1024
+SLICE_ROWS = 500
+TURN_BYTES = 64 * 1024
+"""After so many bytes of frames other tasks get their turn: about 2 ms of work."""
+
+Reading = tuple[list[Row], list[Unmapped]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How frames are read; given by the composition root, so that shards need not know the wire.
+
+    Attributes:
+        parse: raw frame -> messages.
+        exact: raw frame and its messages -> the same messages with exact numbers.
+        rows: messages -> rows and what is not understood.
+    """
+
+    parse: Callable[[bytes], list[Any]]
+    exact: Callable[[bytes, list[Any]], list[Any]]
+    rows: Callable[[list[Any]], Reading]
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One transaction, ready to be written.
+
+    Attributes:
+        items: what it was made of; kept until Kafka has it.
+        head: where the shard stands when it is committed.
+        batches: records by topic, the state topic's last.
+        frames, changes: how many of each it holds.
+        completed, ended: snapshots completed and sessions ended in it.
+        oldest_us: arrival of its oldest frame, 0 if it has none.
+    """
+
+    items: list[Item]
+    head: Head
+    batches: Batches = field(default_factory=dict)
+    frames: int = 0
+    changes: int = 0
+    completed: int = 0
+    ended: int = 0
+    oldest_us: int = 0
+    noted: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing but the head would be written, and no note asked for that (only duplicates came)."""
+        return not self.noted and len(self.batches) == 1
+
+
+class Assembler:
+    """Makes transactions for one shard under one claim."""
+
+    def __init__(
+        self,
+        *,
+        state: PublishedState,
+        reconciler: Reconciler,
+        reader: Reader,
+        envelopes: Envelopes,
+        control: Control,
+        codec: StateCodec,
+        state_topic: str,
+        shard: int,
+        divisor: int,
+    ) -> None:
+        self._state, self._reconciler, self._reader = state, reconciler, reader
+        self._envelopes, self._control, self._codec = envelopes, control, codec
+        self._state_topic, self._shard, self._divisor = state_topic, shard, divisor
+
+    async def assemble(self, items: list[Item], head: Head, now_ms: int) -> Transaction:
+        """Put the items into one transaction after `head`.
+
+        Frames are whole; the state moves along, uncommitted.
+        """
+        transaction = Transaction(items, replace(head, transaction=head.transaction + 1, clean=False))
+        transaction.batches[self._state_topic] = []
+        worked = 0
+        for item in items:
+            if type(item) is Frame:
+                await self._frame(item, transaction, now_ms)
+                worked += len(item.raw)
+                if worked > TURN_BYTES:
+                    worked = 0
+                    await asyncio.sleep(0)
+            elif type(item) is Note:
+                self._note(item, transaction)
+        state = transaction.batches.pop(self._state_topic)
+        state.append(self._codec.head(transaction.head))
+        transaction.batches[self._state_topic] = state
+        return transaction
+
+    async def _frame(self, frame: Frame, transaction: Transaction, now_ms: int) -> None:
+        found = await self._reconcile(frame)
+        transaction.frames += 1
+        transaction.oldest_us = transaction.oldest_us or frame.arrived_us
+        changes, seq = found.changes, transaction.head.seq
+        if changes:
+            last = seq + len(changes)
+            for part in _slices(changes):
+                seq = self._envelopes.add(part, seq, last, frame.number, frame.arrived_us, now_ms, transaction.batches)
+                if seq < last:
+                    await asyncio.sleep(0)
+            transaction.changes += len(changes)
+        transaction.head.seq = seq
+        transaction.head.alive_ms = frame.arrived_us // 1000
+        if found.refused or found.unmapped:
+            self._set_aside(found, frame, transaction)
+
+    async def _reconcile(self, frame: Frame) -> Found:
+        """Reconcile a frame; again with exact numbers if the fast reader may have rounded one."""
+        if frame.messages is None:
+            frame.messages = self._reader.parse(frame.raw)
+        mark = self._state.mark()
+        try:
+            return await self._apply(frame, frame.messages, exact=False)
+        except Inexact:
+            self._state.rollback(mark)
+            return await self._apply(frame, self._reader.exact(frame.raw, frame.messages), exact=True)
+
+    async def _apply(self, frame: Frame, messages: list[Any], *, exact: bool) -> Found:
+        rows, unmapped = self._reader.rows(messages)
+        if len(frame.raw) < LARGE_FRAME_BYTES:
+            found = self._reconciler.apply(rows, exact=exact)
+        else:
+            found = Found()
+            for part in _row_slices(rows):
+                await asyncio.sleep(0)
+                piece = self._reconciler.apply(part, exact=exact)
+                found.changes += piece.changes
+                found.refused += piece.refused
+                found.unmapped += piece.unmapped
+        found.unmapped += unmapped
+        return found
+
+    def _set_aside(self, found: Found, frame: Frame, transaction: Transaction) -> None:
+        at = self._position(transaction, frame)
+        for refused in found.refused:
+            _put(transaction.batches, self._control.dead_letter(refused, at))
+        for thing in found.unmapped:
+            _put(transaction.batches, self._control.unmapped(thing, at))
+
+    def _note(self, note: Note, transaction: Transaction) -> None:
+        head, what, at_ms = transaction.head, note.what, note.at_ms
+        transaction.noted = True
+        match what:
+            case SessionOpened():
+                self._reconciler.open_session(initial=head.snapshot_ms is None)
+                head.session += 1
+                self._event(transaction, LifecycleEvent("session_opened", at_ms))
+            case SnapshotCompleted(rows):
+                head.snapshot_ms = head.alive_ms = at_ms
+                transaction.completed += 1
+                self._event(transaction, LifecycleEvent("snapshot_completed", at_ms, counts=rows))
+            case SessionEnded():
+                head.alive_ms = what.alive_ms
+                transaction.ended += 1
+                self._ended(transaction, what, at_ms)
+            case Alive():
+                head.alive_ms = at_ms
+            case Stopped():
+                head.clean = True
+                self._event(transaction, LifecycleEvent("stopped", at_ms))
+
+    def _ended(self, transaction: Transaction, ended: SessionEnded, at_ms: int) -> None:
+        event = LifecycleEvent(
+            "session_lost",
+            at_ms,
+            cause=ended.cause,
+            code=ended.code,
+            reason=ended.reason,
+            from_ms=ended.alive_ms,
+            counts={"dropped_frames": ended.dropped_frames} if ended.dropped_frames else {},
+        )
+        self._event(transaction, event)
+        if ended.garbage is not None:
+            refused = Refused(None, None, None, "garbage", ended.reason, ended.garbage)
+            _put(transaction.batches, self._control.dead_letter(refused, self._position(transaction)))
+
+    def _event(self, transaction: Transaction, event: LifecycleEvent) -> None:
+        _put(transaction.batches, [self._control.event(event, self._position(transaction))])
+
+    def _position(self, transaction: Transaction, frame: Frame | None = None) -> Position:
+        head = transaction.head
+        return Position(
+            shard=self._shard,
+            divisor=self._divisor,
+            epoch=head.epoch,
+            seq=head.seq,
+            session=head.session,
+            frame=frame.number if frame else 0,
+            received_us=frame.arrived_us if frame else 0,
+        )
+
+
+def _put(batches: Batches, records: Sequence[tuple[str, Record]]) -> None:
+    for topic, record in records:
+        batches.setdefault(topic, []).append(record)
+
+
+def _slices(changes: list[Any]) -> Iterator[list[Any]]:
+    if len(changes) <= SLICE_ROWS:
+        yield changes
+        return
+    for start in range(0, len(changes), SLICE_ROWS):
+        yield changes[start : start + SLICE_ROWS]
+
+
+def _row_slices(rows: list[Row]) -> Iterator[list[Row]]:
+    """The same rows in the same order, cut so that none has more than a slice of entities."""
+    for entity_type, event_type, entities, list_name, snapshot in rows:
+        for start in range(0, len(entities), SLICE_ROWS):
+            yield [(entity_type, event_type, entities[start : start + SLICE_ROWS], list_name, snapshot)]

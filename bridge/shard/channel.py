@@ -1,0 +1,162 @@
+"""Between the socket and the writer: frames in order, bounded in bytes.
+
+The reader puts without waiting (invariant 7); the writer takes whole frames. Up to the high-water mark frames keep
+their parsed form; beyond it only their bytes, which are parsed again when their turn comes, because a parsed frame
+takes several times the memory. Above the mark the socket is asked to pause, but never for more than two seconds.
+At the limit the channel refuses, and the session must be given up (docs/architecture.md, pressure).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from bridge.shard.notes import What
+
+
+@dataclass(slots=True)
+class Frame:
+    """One WebSocket frame that carries data.
+
+    Attributes:
+        number: counts the frames of this process' claim, from 1.
+        raw: the frame as it came, with its leading `a`.
+        messages: its parsed messages, or None to save memory.
+        arrived_us: epoch microseconds.
+    """
+
+    number: int
+    raw: bytes
+    messages: list[Any] | None
+    arrived_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that happened between frames; it keeps its place in the order.
+
+    Attributes:
+        what: see `notes`.
+        at_ms: when, epoch milliseconds.
+    """
+
+    what: What
+    at_ms: int
+
+
+Item: TypeAlias = Frame | Note
+FRAME_OVERHEAD_BYTES = 200
+PARSED_WEIGHT = 8
+"""Memory of a parsed frame in multiples of its bytes (measured on order events: 6 to 9)."""
+LONGEST_PAUSE_S = 1.5
+
+
+class Channel:
+    """A bounded queue of items between one reader and one writer.
+
+    Args:
+        high_water_bytes: above it frames lose their parsed form and reading is paused.
+        limit_bytes: at it `put` refuses.
+        pause, resume: called when reading should pause and may go on.
+    """
+
+    def __init__(
+        self, high_water_bytes: int, limit_bytes: int, pause: Callable[[], None], resume: Callable[[], None]
+    ) -> None:
+        self._high, self._low, self._limit = high_water_bytes, high_water_bytes // 4, limit_bytes
+        self._pause, self._resume = pause, resume
+        self._items: deque[Item] = deque()
+        self._arrived = asyncio.Event()
+        self._paused = self._tired = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.bytes = 0
+        self.most_bytes = 0
+
+    def put(self, item: Item) -> bool:
+        """Append without waiting; False if the limit is reached and the item was not taken."""
+        if type(item) is Frame:
+            if self._items and self.bytes + _size(item) > self._high:
+                _forget_parsed(item)
+            waiting = self.bytes + _size(item)
+            if waiting > self._limit and self._items:
+                return False
+            self.bytes = waiting
+            if waiting > self._high and not self._paused and not self._tired:
+                self._ask_to_pause()
+        self._items.append(item)
+        self._arrived.set()
+        return True
+
+    def take(self, most_bytes: int) -> list[Item]:
+        """Items in order, whole frames, until `most_bytes` of them are taken (at least one if there is any)."""
+        items, taken, taking = self._items, 0, []
+        while items and taken < most_bytes:
+            item = items.popleft()
+            taking.append(item)
+            if type(item) is Frame:
+                taken += _size(item)
+        self.most_bytes = max(self.most_bytes, self.bytes)
+        self.bytes -= taken
+        if not items:
+            self._arrived.clear()
+        if self.bytes <= self._low:
+            self._tired = False
+            self._let_go()
+        return taking
+
+    async def wait(self, timeout_s: float) -> bool:
+        """Wait until there is something to take; False if nothing came in time."""
+        if self._items:
+            return True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._arrived.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def drop(self) -> tuple[int, int]:
+        """Throw the backlog away (the session was given up); returns how many frames and bytes."""
+        frames, size = sum(type(i) is Frame for i in self._items), self.bytes
+        self._items.clear()
+        self._arrived.clear()
+        self.bytes = 0
+        self._tired = False
+        self._let_go()
+        return frames, size
+
+    def __len__(self) -> int:
+        """Items that wait."""
+        return len(self._items)
+
+    def _ask_to_pause(self) -> None:
+        self._paused = True
+        self._timer = asyncio.get_running_loop().call_later(LONGEST_PAUSE_S, self._give_up_pausing)
+        self._pause()
+
+    def _give_up_pausing(self) -> None:
+        """The server must not be kept waiting for long; go on reading, and do not pause again until it is drained."""
+        self._tired = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._paused:
+            self._paused = False
+            self._resume()
+
+
+def _size(frame: Frame) -> int:
+    weight = 1 if frame.messages is None else PARSED_WEIGHT
+    return FRAME_OVERHEAD_BYTES + weight * len(frame.raw)
+
+
+def _forget_parsed(frame: Frame) -> None:
+    """Plain `props` events can be read from the bytes again; a snapshot part may have been written anew while read."""
+    if frame.messages is not None and all(type(m) is dict and m.get("e") == "props" for m in frame.messages):
+        frame.messages = None

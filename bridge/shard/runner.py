@@ -1,0 +1,248 @@
+"""One shard: one socket session after the other on one side, one writer on the other, a channel between.
+
+Start order (every millisecond away is lost history): the socket connects and authorises while the producer fences;
+the syncrequest goes out as soon as the fence stands; claim and restore run while the snapshot's frames already wait in
+the channel. If Kafka does not answer the session syncs anyway; should the head then show that somebody else committed
+at about that time, the session is thrown away and synced again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from bridge.errors import SessionLost
+from bridge.kafka.restore import OnEntity
+from bridge.shard.channel import Channel, Frame, Note
+from bridge.shard.claim import Claim
+from bridge.shard.notes import Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped, What
+from bridge.shard.ports import Clock, Conversation, Log, Source
+from bridge.shard.stats import ShardStats
+from bridge.shard.writer import Writer
+
+FENCE_PATIENCE_S = 5.0
+SKEW_MS = 60_000
+ALIVE_S = 5.0
+
+
+class Runner:
+    """Runs one shard until it is stopped, replaced or refused."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        channel_bytes: tuple[int, int],
+        log: Log,
+        claim: Claim,
+        on_entity: OnEntity,
+        make_writer: Callable[[Channel], Writer],
+        clock: Clock,
+        stats: ShardStats,
+        logger: structlog.typing.FilteringBoundLogger,
+    ) -> None:
+        self.stats = stats
+        self._source, self._log, self._claim, self._on_entity = source, log, claim, on_entity
+        self._clock, self._logger = clock, logger
+        self._channel = Channel(*channel_bytes, self._pause, self._resume)
+        self._writer = make_writer(self._channel)
+        self._conversation: Conversation | None = None
+        self._fenced, self._stopping = asyncio.Event(), asyncio.Event()
+        self._frame_number = 0
+        self._opened = False
+        self._synced_ms = 0
+        self._synced_unfenced = False
+        self._session_began = 0.0
+
+    async def run(self) -> None:
+        """Own the shard and listen, until `stop()` has been carried out.
+
+        Raises:
+            Replaced, KafkaUnusable, AuthorizationRefused: as their recovery says, this shard cannot go on.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                listening = group.create_task(self._listen())
+                group.create_task(self._permit())
+                await self._own()
+                listening.cancel()
+        except BaseExceptionGroup as failed:
+            raise _first(failed) from None
+        finally:
+            self.stats.phase, self.stats.session_open, self.stats.owned = "stopped", False, False
+            await self._log.close()
+
+    def stop(self) -> None:
+        """Close the session, write what waits, commit, end. Returns at once; `run()` returns when it is done."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            if self._conversation is not None:
+                self._conversation.give_up(SessionLost("stopped"))
+
+    # Kafka's side
+
+    async def _own(self) -> None:
+        """Fence, claim, restore, then write to the end."""
+        await self._claim.fence()
+        self._fenced.set()
+        self.stats.phase = "restoring"
+        began = self._clock.monotonic()
+        before = await self._claim.take(self._on_entity)
+        self.stats.restore_s = self._clock.monotonic() - began
+        self._logger.info(
+            "shard_claimed",
+            epoch=self._claim.head.epoch,
+            seq=self._claim.head.seq,
+            entities=self.stats.restored,
+            seconds=round(self.stats.restore_s, 3),
+        )
+        if before.head and self._synced_unfenced and before.committed_ms > self._synced_ms - SKEW_MS:
+            self._give_up(SessionLost("stale_snapshot", "another instance committed after our syncrequest"))
+        await self._writer.run()
+
+    async def _permit(self) -> None:
+        """Let the session sync when the fence stands, or when Kafka has kept us waiting for too long."""
+        try:
+            async with asyncio.timeout(FENCE_PATIENCE_S):
+                await self._fenced.wait()
+        except TimeoutError:
+            self._logger.warning("sync_without_fence", waited_seconds=FENCE_PATIENCE_S)
+            self._synced_unfenced = True
+            self._fenced.set()
+        if self._conversation is not None:
+            self._conversation.allow_sync()
+
+    # The broker's side
+
+    async def _listen(self) -> None:
+        """One conversation after the other, for ever."""
+        while not self._stopping.is_set():
+            self.stats.phase = "connecting"
+            self._session_began = self._clock.monotonic()
+            conversation = self._conversation = self._source.converse(self)
+            if self._fenced.is_set():
+                conversation.allow_sync()
+            async with asyncio.TaskGroup() as group:
+                alive = group.create_task(self._report_alive(conversation))
+                lost = await conversation.run()
+                alive.cancel()
+            self._conversation = None
+            useful = self.stats.phase == "live"
+            self._ended(lost, conversation.heard_us)
+            lasted_s = self._clock.monotonic() - self._session_began
+            await self._rest(self._source.delay(lost, lasted_s, useful))
+            await self._room(lost)
+        self._put(Stopped())
+
+    async def _room(self, lost: SessionLost) -> None:
+        """After an overflow: wait until the writer has moved on, that is, until a commit has succeeded."""
+        # Polled, because this happens once in an outage and the writer's hot path should not signal for it.
+        while lost.cause == "overflow" and len(self._channel) and not self._stopping.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+    async def _rest(self, delay_s: float) -> None:
+        if self._stopping.is_set():
+            return
+        self.stats.phase = "waiting"
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
+        except TimeoutError:
+            return
+
+    async def _report_alive(self, conversation: Conversation) -> None:
+        """Keep the head's `alive_ms` fresh while nothing happens, so that gap bounds are right after a crash."""
+        told_us = 0
+        while True:
+            await asyncio.sleep(ALIVE_S)
+            heard_us = conversation.heard_us
+            self.stats.last_server_us = heard_us
+            if self._opened and heard_us > told_us and not len(self._channel):
+                self._channel.put(Note(Alive(), heard_us // 1000))
+                told_us = heard_us
+
+    def _ended(self, lost: SessionLost, heard_us: int) -> None:
+        stopped = lost.cause == "stopped"
+        self.stats.session_open = False
+        if not stopped:
+            self.stats.lost[lost.cause] += 1
+        if self._opened:
+            garbage = getattr(lost, "raw", None)
+            self._put(SessionEnded(lost.cause, lost.code, lost.reason, heard_us // 1000, garbage=garbage))
+        self._opened = False
+        self._logger.info(
+            "session_ended",
+            cause=lost.cause,
+            code=lost.code,
+            reason=lost.reason,
+            seconds=round(self._clock.monotonic() - self._session_began, 3),
+            frames=self._frame_number,
+        )
+
+    # Listener: called by the conversation
+
+    def data(self, raw: bytes, messages: list[Any], arrived_us: int) -> None:
+        """Hand a frame to the writer, or give the session up if there is no room left; hot."""
+        self._frame_number += 1
+        if not self._channel.put(Frame(self._frame_number, raw, messages, arrived_us)):
+            self._overflow()
+
+    def synced(self) -> None:
+        """A new session begins in the order of things."""
+        self._opened = True
+        self._synced_ms = self._clock.epoch_us() // 1000
+        self.stats.sessions += 1
+        self.stats.session_open = True
+        self.stats.phase = "snapshot"
+        self._put(SessionOpened())
+
+    def snapshot_completed(self, rows: Mapping[str, int]) -> None:
+        """The snapshot is as complete as can be known."""
+        self.stats.phase = "live"
+        self._put(SnapshotCompleted(rows))
+        self._logger.info(
+            "snapshot_completed",
+            rows=sum(rows.values()),
+            types=len(rows),
+            seconds=round(self._clock.monotonic() - self._session_began, 3),
+        )
+
+    # Pressure
+
+    def _overflow(self) -> None:
+        """No room: the session is lost, its backlog with it, and a new one begins when there is room again."""
+        self._give_up(
+            SessionLost("overflow", "Kafka has been away or too slow for longer than pressure.memory_mb holds")
+        )
+
+    def _give_up(self, lost: SessionLost) -> None:
+        frames, size = self._channel.drop()
+        self._logger.error("session_given_up", cause=lost.cause, dropped_frames=frames, dropped_bytes=size)
+        if self._opened and self._conversation is not None:
+            heard_ms = self._conversation.heard_us // 1000
+            self._put(SessionEnded(lost.cause, None, lost.reason, heard_ms, dropped_frames=frames))
+            self._opened = False
+        if self._conversation is not None:
+            self._conversation.give_up(lost)
+
+    def _pause(self) -> None:
+        if self._conversation is not None:
+            self._conversation.pause()
+
+    def _resume(self) -> None:
+        if self._conversation is not None:
+            self._conversation.resume()
+
+    def _put(self, what: What) -> None:
+        self._channel.put(Note(what, self._clock.epoch_us() // 1000))
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first single exception in a group of groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

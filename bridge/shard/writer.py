@@ -1,0 +1,118 @@
+"""The writer of one shard: takes what waits in the channel, makes a transaction of it, sees it committed.
+
+One transaction at a time. If its outcome is unknown, the head in Kafka decides: it was committed, or the very same
+records are written again by a new producer, or another instance has claimed the shard and this one is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import structlog
+
+from bridge.errors import OutcomeUnknown
+from bridge.kafka.statelog import Head
+from bridge.shard.assembly import Assembler, Transaction
+from bridge.shard.channel import Channel
+from bridge.shard.claim import Claim
+from bridge.shard.ports import Clock, Log
+from bridge.shard.stats import ShardStats
+
+MOST_BYTES = 2 * 1024 * 1024
+"""Frames put into one transaction: more would only make it later."""
+LOOK_S = 5.0
+
+
+class Writer:
+    """Writes one shard's transactions until it is stopped.
+
+    Args:
+        floor_s: shortest time between a commit and the next transaction (`kafka.commit_interval_ms`); beginning right
+            after a commit costs 20 ms, because the broker is still writing the markers of the one before.
+    """
+
+    def __init__(
+        self,
+        *,
+        channel: Channel,
+        assembler: Assembler,
+        claim: Claim,
+        log: Log,
+        clock: Clock,
+        stats: ShardStats,
+        floor_s: float,
+        logger: structlog.typing.FilteringBoundLogger,
+    ) -> None:
+        self._channel, self._assembler, self._claim, self._log = channel, assembler, claim, log
+        self._clock, self._stats, self._floor_s, self._logger = clock, stats, floor_s, logger
+        self._not_before = self._look_at = clock.monotonic()
+
+    async def run(self) -> None:
+        """Write until the orderly stop has been committed.
+
+        Raises:
+            Replaced: another instance has claimed the shard.
+            KafkaUnusable: Kafka refuses us for good.
+        """
+        head = self._claim.head
+        while not head.clean:
+            if not self._log.fencing:
+                await self._look_for_successor()
+            if not await self._channel.wait(LOOK_S):
+                continue
+            await self._pace()
+            head = await self._write(head)
+
+    async def _pace(self) -> None:
+        delay = self._not_before - self._clock.monotonic()
+        if delay > 0:
+            await asyncio.sleep(delay)
+
+    async def _write(self, head: Head) -> Head:
+        """One transaction; returns the head it leaves."""
+        items = self._channel.take(MOST_BYTES)
+        transaction = await self._assembler.assemble(items, head, self._clock.epoch_us() // 1000)
+        self._stats.frames += transaction.frames
+        if transaction.empty:
+            self._claim.accept(head)
+            return replace(head, alive_ms=transaction.head.alive_ms)
+        began = self._clock.monotonic()
+        await self._commit(transaction)
+        self._claim.accept(transaction.head)
+        self._account(transaction, began)
+        return transaction.head
+
+    async def _commit(self, transaction: Transaction) -> None:
+        while True:
+            try:
+                await self._log.commit(transaction.batches, self._clock.epoch_us() // 1000)
+            except OutcomeUnknown as error:
+                self._stats.recoveries += 1
+                self._logger.warning("transaction_unsettled", reason=str(error))
+                if await self._claim.settle(transaction.head):
+                    return
+            else:
+                return
+
+    def _account(self, transaction: Transaction, began: float) -> None:
+        stats, now = self._stats, self._clock.monotonic()
+        self._not_before = now + self._floor_s
+        stats.commit.observe(now - began)
+        if transaction.oldest_us:
+            stats.behind_ms = (self._clock.epoch_us() - transaction.oldest_us) / 1000
+            stats.latency.observe(stats.behind_ms / 1000)
+        stats.transactions += 1
+        stats.events += transaction.changes
+        stats.seq = transaction.head.seq
+        for topic, records in transaction.batches.items():
+            stats.records += len(records)
+            stats.topics[topic] += len(records)
+        if transaction.completed:
+            stats.ready = True
+
+    async def _look_for_successor(self) -> None:
+        """Without transactions nobody is fenced, so the claim is looked at every few seconds."""
+        if self._clock.monotonic() >= self._look_at:
+            await self._claim.look()
+            self._look_at = self._clock.monotonic() + LOOK_S
