@@ -1,0 +1,107 @@
+"""From a decoded entity to the Avro bytes of its `Value`: the hottest function of the product."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from typing import Any, Final
+
+from bridge.entities import primitives, reference
+from bridge.entities.codegen import Encode, Generator, unsuitable
+from bridge.entities.exact import refuse_rounded
+from bridge.entities.schemas import Schema
+
+SHAPES: Final = 256
+"""Shapes of one entity type that get a generated encoder; what comes in further shapes is encoded slowly."""
+DRIFTS: Final = 1000
+"""Names counted in `Encoder.drift`; further ones are counted together as `OTHER`."""
+OTHER: Final = "(other)"
+_UNUSUAL: Final = (KeyError, TypeError, ValueError, AttributeError, struct.error)
+
+
+class Encoder:
+    """Encodes entities of one type by one `Value` schema.
+
+    Nothing is truncated or coerced: what the schema does not know or cannot hold exactly is kept in `unmapped` as
+    canonical JSON. A null is the same as an absent field (protocol section 18).
+
+    Attributes:
+        name: wire name of the entity type.
+        schema: the `Value` schema.
+        drift: how often what was not as the schema says, by (name as in `unmapped`, kind); kinds are `unknown_field`,
+            `unknown_symbol`, `wrong_type`, `out_of_range` and `inexact`.
+        slow: entities that the generated encoders had to leave to the reference encoder.
+    """
+
+    def __init__(self, name: str, schema: Schema) -> None:
+        self.name, self.schema = name, schema
+        self.drift: Counter[tuple[str, str]] = Counter()
+        self.slow = 0
+        self._generator = Generator(schema)
+        self._reference = reference.Reference(schema)
+        self._shapes: dict[tuple[str, ...], Encode] = {}
+
+    def encode(self, entity: Any, exact: bool = False) -> tuple[bytes, int | None]:
+        """Encode one entity.
+
+        Args:
+            entity: as decoded from JSON.
+            exact: it was decoded by `exact_loads`, so that no number in it has been rounded.
+
+        Returns:
+            Avro bytes of the `Value`, without framing, and the entity's own time in epoch milliseconds if it has one.
+
+        Raises:
+            Unencodable: `not_an_object`, `no_id`, `id_not_int64`, `too_deep` or `name_not_unicode`.
+            Inexact: a number may have been rounded; decode the frame with `exact_loads` and say `exact=True`.
+        """
+        try:
+            return self._shapes[tuple(entity)](*entity.values())
+        except _UNUSUAL:
+            return self._unusual(entity, exact)
+
+    def _unusual(self, entity: Any, exact: bool) -> tuple[bytes, int | None]:
+        """A shape not seen before, a null, an unknown field, or something the schema cannot hold."""
+        reference.entity_id(entity)
+        fields = self._generator.fields
+        known = {name: value for name, value in entity.items() if value is not None and name in fields}
+        rest = {name: value for name, value in entity.items() if value is not None and name not in fields}
+        encode = self._encoder_of(tuple(known))
+        try:
+            body, time = encode(*known.values())
+        except _UNUSUAL:
+            return self._slowly(entity, exact)
+        return (body[:-1] + self._unmapped(rest, exact) if rest else body), time
+
+    def _encoder_of(self, shape: tuple[str, ...]) -> Encode:
+        found = self._shapes.get(shape)
+        if found is None:
+            if len(self._shapes) >= SHAPES:
+                return unsuitable
+            found = self._shapes[shape] = self._generator.compile(shape)
+        return found
+
+    def _unmapped(self, rest: dict[str, Any], exact: bool) -> bytes:
+        """The map `unmapped` of nothing but unknown fields, in Avro: what a new field of the broker costs."""
+        if not exact:
+            refuse_rounded(rest)
+        parts = reference.Split({})
+        for name, value in rest.items():
+            parts.keep((name,), value, "unknown_field")
+        self._note(parts)
+        entries = b"".join([primitives.text(k) + primitives.text(v) for k, v in sorted(parts.unmapped.items())])
+        return primitives.varint(len(rest)) + entries + b"\0"
+
+    def _slowly(self, entity: dict[str, Any], exact: bool) -> tuple[bytes, int | None]:
+        if not exact:
+            refuse_rounded(entity)
+        self.slow += 1
+        parts = self._reference.split(entity)
+        self._note(parts)
+        time = parts.datum.get("timestamp")
+        return self._reference.write(parts), time if type(time) is int else None
+
+    def _note(self, parts: reference.Split) -> None:
+        for drift in parts.drift:
+            known = drift in self.drift or len(self.drift) < DRIFTS
+            self.drift[drift if known else (OTHER, drift[1])] += 1
