@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +13,7 @@ HOST = "127.0.0.1"
 _HEAP_START_MB = 96
 
 _SCRAM_JAAS = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+_SCRAM_ITERATIONS = 4096
 SCRAM_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -101,6 +105,9 @@ class Node:
             "min.insync.replicas": str(in_sync),
             **_internal_topics(replicas, in_sync),
             "group.initial.rebalance.delay.ms": "0",
+            # After a SIGKILL a node may register again only when its former session has run out (default 9 s).
+            "broker.session.timeout.ms": "4000",
+            "broker.heartbeat.interval.ms": "1000",
             "log.cleaner.enable": "true",
             # Sized for a small heap; the cleaner's default buffer alone is 128 MB.
             "log.cleaner.dedupe.buffer.size": str(16 << 20),
@@ -150,17 +157,24 @@ class Node:
     def format_arguments(self, cluster_id: str) -> list[str]:
         """Class and arguments that make the data folder part of the cluster, with the users of the SASL listener."""
         users = {} if self.sasl is None else self.sasl.users
-        credentials = [
-            part
-            for name, password in users.items()
-            for mechanism in SCRAM_MECHANISMS
-            for part in ("--add-scram", f"{mechanism}=[name={name},password={password}]")
-        ]
+        logins = [(mechanism, *user) for mechanism in SCRAM_MECHANISMS for user in users.items()]
+        credentials = [part for each in logins for part in ("--add-scram", _credential(*each))]
         return ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(self.properties_file), *credentials]
 
     def run_arguments(self) -> list[str]:
         """Class and arguments that run the node."""
         return ["kafka.Kafka", str(self.properties_file)]
+
+
+def _credential(mechanism: str, name: str, password: str) -> str:
+    """A SCRAM credential as the storage tool wants it: already salted, any character may stand in a password."""
+    salt = secrets.token_bytes(16)
+    digest = mechanism.removeprefix("SCRAM-").replace("-", "").lower()
+    salted = hashlib.pbkdf2_hmac(digest, password.encode(), salt, _SCRAM_ITERATIONS)
+    salt_text, salted_text = base64.b64encode(salt).decode(), base64.b64encode(salted).decode()
+    return (
+        f'{mechanism}=[name="{name}",salt="{salt_text}",saltedpassword="{salted_text}",iterations={_SCRAM_ITERATIONS}]'
+    )
 
 
 def _internal_topics(replicas: int, in_sync: int) -> dict[str, str]:
