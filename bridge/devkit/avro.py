@@ -32,14 +32,12 @@ def read_schema(text: str) -> Schema:
     Raises:
         SchemaError: it is not one.
     """
+    if text in PRIMITIVES:  # some clients send a primitive type bare, without its quotation marks
+        return text
     try:
-        parsed = json.loads(text)
-    except ValueError:
-        if text in PRIMITIVES:  # some clients send a primitive type bare, without its quotation marks
-            return text
-        raise SchemaError("not valid JSON") from None
-    try:
-        return _Reader().read(parsed, "", "/")
+        return _Reader().read(json.loads(text), "", "/")
+    except json.JSONDecodeError as error:
+        raise SchemaError(f"not JSON ({error})") from error
     except (TypeError, AttributeError, RecursionError) as error:
         raise SchemaError(f"malformed ({error})") from error  # a number where a name belongs, and the like
 

@@ -24,6 +24,7 @@ from bridge.errors import ConfigurationError, KafkaUnavailable, KafkaUnusable
 KAFKA_VERSION = "4.3.1"
 LOCK_WAIT_S = 900.0
 _ATTEMPTS = 3
+_PAUSE_S = 1.0
 _CONNECTIONS = 6
 _TIMEOUT_S = 30
 
@@ -95,16 +96,16 @@ def fetch(
     """
     folder = target or cache_dir() / f"kafka-{KAFKA_VERSION}"
     wanted = pinned() if jars is None else jars
-    if _missing(folder, wanted):
-        try:
+    try:
+        if _missing(folder, wanted):
             folder.mkdir(parents=True, exist_ok=True)
             with _exclusive(folder / ".lock"):
                 if missing := _missing(folder, wanted):  # another process may have done it meanwhile
                     _fetch(missing, folder, resolve or jgo_resolver(), progress or progress_on_stderr())
-        except PermissionError as error:
-            raise KafkaUnusable(
-                f"the cache {folder} cannot be written ({error}): set SYNCBRIDGE_CACHE to a folder of yours"
-            ) from error
+    except OSError as error:
+        raise KafkaUnusable(
+            f"the cache {folder} cannot be used ({error}): set SYNCBRIDGE_CACHE to a folder of yours"
+        ) from error
     return [folder / jar.filename for jar in wanted]
 
 
@@ -159,7 +160,7 @@ def _bring(jar: Jar, scratch: Path, resolve: Resolver) -> Path:
         except (OSError, RuntimeError) as error:
             cause = error
             if attempt < _ATTEMPTS:
-                time.sleep(attempt)
+                time.sleep(attempt * _PAUSE_S)
     raise KafkaUnavailable(
         f"cannot fetch {jar.filename} for the embedded Kafka ({_root_cause(cause)}): check network and proxy settings, "
         "set SYNCBRIDGE_MAVEN_URL to a mirror, or set kafka.bootstrap_servers to a Kafka of yours"

@@ -108,7 +108,7 @@ class EmbeddedKafka:
         """
         self._classpath = await asyncio.to_thread(fetch)
         self._java = [str((await asyncio.to_thread(find_java)).path)]
-        self._folder = self._wanted_dir or Path(tempfile.mkdtemp(prefix="syncbridge-kafka-"))
+        self._folder = (self._wanted_dir or Path(tempfile.mkdtemp(prefix="syncbridge-kafka-"))).absolute()
         try:
             await self._start_on_free_ports()
         except BaseException:

@@ -18,7 +18,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
         OSError: none could be found.
     """
     found: list[int] = []
-    for port in random.sample(range(_FIRST, _LAST), _TRIES):
+    for port in random.sample(range(_FIRST, _LAST), min(_TRIES, _LAST - _FIRST)):
         if len(found) == count:
             break
         if _is_free(host, port):

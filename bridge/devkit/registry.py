@@ -56,7 +56,9 @@ class DevRegistry:
         Raises:
             OSError: the port is taken.
         """
-        if self._file is not None and self._file.exists():
+        if self._file is not None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.touch()
             for line in self._file.read_text(encoding="utf-8").splitlines():
                 self._subjects.apply(json.loads(line))
         app = web.Application(middlewares=[self._answers], client_max_size=_MAX_BODY)
