@@ -124,7 +124,7 @@ class Connection:
 
     async def flushed(self) -> None:
         """Waits until nothing is held back and the kernel has taken everything that was written."""
-        while not (self.ended or self.silent) and (self.backlog or self._held is not None):
+        while not (self.ended or self.silent) and (self.backlog or self._held is not None):  # noqa: ASYNC110 - a transport tells nobody when it is empty
             await asyncio.sleep(0.005)
 
     def deliver(self, changes: list[Change], kind: Kind = Kind.EVENT) -> None:

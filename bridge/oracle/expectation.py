@@ -1,0 +1,128 @@
+"""What must, and what may, stand in a partition about each entity. Pure.
+
+An event that was written to a healthy socket must be there. A snapshot row may be: it is published only if it differs.
+A repetition may be. Whatever was written shortly before a socket ended may have been lost with it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from bridge.oracle.records import Delivery, Key, Kind, Session, Truth, Version
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How to judge.
+
+    Attributes:
+        divisor: number of partitions.
+        expression: `modAccountId` or `modUserId`, None for one unsharded socket.
+        uncertain_us: events written so shortly before the end of their socket may be missing.
+        delete_quiet_us: so long after a snapshot an entity that vanished unseen must be deleted.
+        now_us: when the topics were read; None leaves vanished entities unjudged.
+        gaps: (partition, from_us, to_us) of announced losses: events written then may be missing.
+        sharded: entities with an owner belong to partition owner % divisor and nowhere else.
+        complete: the run has ended and all was drained: the final state must be equal.
+        from_start: the topics hold everything since the first record: seq begins at 0 or 1.
+        exactly_once: seq has neither gaps nor repetitions.
+    """
+
+    divisor: int
+    expression: str | None = "modAccountId"
+    uncertain_us: int = 2_000_000
+    delete_quiet_us: int = 60_000_000
+    now_us: int | None = None
+    gaps: tuple[tuple[int, int, int], ...] = ()
+    sharded: bool = True
+    complete: bool = True
+    from_start: bool = True
+    exactly_once: bool = True
+
+
+@dataclass(slots=True)
+class Expected:
+    """One content that an entity had, as the socket showed it; `content` None is a deletion."""
+
+    content: bytes | None
+    must: bool
+    sent_us: int
+    kind: Kind
+
+
+class Expectations:
+    """What each partition is to hold, by entity."""
+
+    def __init__(self, truth: Truth, rules: Rules) -> None:
+        self.rules = rules
+        self.versions = truth.versions
+        self.events_sent = 0
+        self.last: dict[Key, Version] = {}
+        self.contents: dict[Key, set[bytes]] = defaultdict(set)
+        self.sessions = {
+            s.id: s for s in truth.sessions if (s.divisor, s.expression) == (rules.divisor, rules.expression)
+        }
+        self._endings: dict[Key, list[Version]] = defaultdict(list)
+        self._shown: dict[tuple[int, str, int], list[Expected]] = {}
+        for number in sorted(truth.versions):
+            version = truth.versions[number]
+            self.last[version.key] = version
+            if version.alive:
+                self.contents[version.key].add(version.content)
+            else:
+                self._endings[version.key].append(version)
+        self._collect(truth.deliveries)
+
+    def shown(self, partition: int, key: Key) -> list[Expected]:
+        """What the sockets of a partition showed of an entity, in order, equal neighbours joined."""
+        return self._shown.get((partition, *key), [])
+
+    def entities(self) -> list[tuple[int, Key]]:
+        """Every partition and entity that a socket showed."""
+        return [(partition, (entity_type, number)) for partition, entity_type, number in self._shown]
+
+    def live(self, partition: int) -> Session | None:
+        """The socket that serves a partition now."""
+        alive = [s for s in self.sessions.values() if s.remainder == partition and not s.ended_us]
+        return max(alive, key=lambda s: s.synced_us, default=None)
+
+    def endings(self, key: Key) -> list[Version]:
+        """The versions that ended an entity."""
+        return self._endings.get(key, [])
+
+    def owner(self, version: Version) -> int | None:
+        """The id that decides the shard, None if the entity has none."""
+        return version.account_id if self.rules.expression == "modAccountId" else version.user_id
+
+    def _collect(self, deliveries: list[Delivery]) -> None:
+        eventful: set[tuple[int, Key]] = set()
+        ordered = sorted(
+            (d for d in deliveries if d.session in self.sessions), key=lambda d: d.sent_us
+        )  # stable: within a socket the order of writing stays
+        for delivery in ordered:
+            version, session = self.versions[delivery.number], self.sessions[delivery.session]
+            if delivery.kind == Kind.EVENT:
+                self.events_sent += 1
+            if delivery.kind == Kind.WITHHELD or not version.known:
+                continue
+            mark = (session.id, version.key)
+            if delivery.kind != Kind.SNAPSHOT:
+                eventful.add(mark)
+            elif mark in eventful:
+                continue  # a snapshot row never follows a live event of the same socket
+            self._add(session, version, delivery)
+
+    def _add(self, session: Session, version: Version, delivery: Delivery) -> None:
+        content = version.content if version.alive else None
+        must = delivery.kind == Kind.EVENT and self._certain(session, delivery.sent_us)
+        row = self._shown.setdefault((session.remainder, *version.key), [])
+        if row and row[-1].content == content:
+            row[-1].must = row[-1].must or must
+        else:
+            row.append(Expected(content, must, delivery.sent_us, delivery.kind))
+
+    def _certain(self, session: Session, sent_us: int) -> bool:
+        if session.ended_us and sent_us > session.ended_us - self.rules.uncertain_us:
+            return False
+        return not any(p == session.remainder and begin <= sent_us <= end for p, begin, end in self.rules.gaps)

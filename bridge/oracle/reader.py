@@ -1,0 +1,170 @@
+"""Reads the entity topics: all at once to their end, or all the time while something runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from array import array
+from collections import defaultdict
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from bridge.oracle.decode import Decoder
+from bridge.oracle.records import Record
+from bridge.oracle.schemas import UndecodableError
+
+Place = tuple[str, int]
+"""Topic and partition."""
+
+
+def entity_type_of(topic: str, prefix: str) -> str | None:
+    """The entity type of a topic `<prefix>.<entityType>`; None for all other topics."""
+    name = topic.removeprefix(prefix + ".")
+    return name if name != topic and "." not in name else None
+
+
+async def _consumer(bootstrap: str, settings: dict[str, Any]) -> Any:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, isolation_level="read_committed", enable_auto_commit=False,
+        auto_offset_reset="earliest", max_partition_fetch_bytes=16 << 20, **settings,
+    )  # fmt: skip
+    await consumer.start()
+    return consumer
+
+
+async def _places(consumer: Any, prefix: str) -> list[TopicPartition]:
+    topics = [t for t in await consumer.topics() if entity_type_of(t, prefix)]
+    return [TopicPartition(t, p) for t in sorted(topics) for p in sorted(consumer.partitions_for_topic(t) or ())]
+
+
+async def read_all(
+    bootstrap: str, prefix: str, decoder: Decoder, **settings: Any
+) -> tuple[list[Record], list[tuple[str, int, int, str]]]:
+    """Reads every entity topic from its beginning to its present end, committed records only.
+
+    Args:
+        bootstrap: servers of the cluster.
+        prefix: topic prefix.
+        decoder: reads keys and values.
+        settings: further settings of the consumer (security).
+
+    Returns:
+        The records in order per topic and partition, and what could not be decoded: topic, partition, offset, why.
+    """
+    consumer = await _consumer(bootstrap, settings)
+    records: list[Record] = []
+    broken: list[tuple[str, int, int, str]] = []
+    try:
+        places = await _places(consumer, prefix)
+        if not places:
+            return records, broken
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        await consumer.seek_to_beginning(*places)
+        waiting = {place for place in places if ends[place] > 0}
+        while waiting:
+            for place, messages in (await consumer.getmany(timeout_ms=500, max_records=5000)).items():
+                for m in messages:
+                    await _take(decoder, entity_type_of(place.topic, prefix) or "", m, records, broken)
+            waiting = {place for place in waiting if await consumer.position(place) < ends[place]}
+    finally:
+        await consumer.stop()
+    return records, broken
+
+
+async def _take(
+    decoder: Decoder, entity_type: str, m: Any, records: list[Record], broken: list[tuple[str, int, int, str]]
+) -> None:
+    try:
+        headers = dict(m.headers)
+        records.append(await decoder.record(entity_type, m.partition, m.offset, m.key or b"", m.value, headers))
+    except UndecodableError as problem:
+        broken.append((m.topic, m.partition, m.offset, str(problem)))
+
+
+class Follower:
+    """Polls all entity topics while a bridge runs: notes when each record could be read, and folds as it goes.
+
+    Attributes:
+        count: records read.
+        state: the last value of each key: (topic, partition, key) -> value; tombstones remove the key.
+    """
+
+    def __init__(self, bootstrap: str, prefix: str, **settings: Any) -> None:
+        self.count = 0
+        self.state: dict[tuple[str, int, bytes], bytes] = {}
+        self._bootstrap, self._prefix, self._settings = bootstrap, prefix, settings
+        self._offsets: dict[Place, array[int]] = defaultdict(lambda: array("q"))
+        self._times: dict[Place, array[int]] = defaultdict(lambda: array("q"))
+        self._consumer: Any = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Begins to poll; topics that do not exist yet are found as they appear."""
+        self._consumer = await _consumer(self._bootstrap, {**self._settings, "fetch_max_wait_ms": 100})
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """Ends polling; what was noted stays."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    def read_us(self) -> dict[tuple[str, int, int], int]:
+        """When each record was read: (entity type, partition, offset) -> microseconds since the epoch."""
+        return {
+            (entity_type_of(topic, self._prefix) or "", partition, offset): at
+            for (topic, partition), offsets in self._offsets.items()
+            for offset, at in zip(offsets, self._times[topic, partition], strict=True)
+        }
+
+    async def _follow(self) -> None:
+        assigned: set[TopicPartition] = set()
+        looked = 0.0
+        while True:
+            if time.monotonic() - looked > (1.0 if not assigned else 10.0):
+                assigned = await self._assign(assigned)
+                looked = time.monotonic()
+            if not assigned:
+                await asyncio.sleep(0.2)
+                continue
+            found = await self._consumer.getmany(timeout_ms=200)
+            now = time.time_ns() // 1000
+            for place, messages in found.items():
+                self._note(place, messages, now)
+
+    async def _assign(self, assigned: set[TopicPartition]) -> set[TopicPartition]:
+        places = set(await _places(self._consumer, self._prefix))
+        if places <= assigned:
+            return assigned
+        at = {place: await self._consumer.position(place) for place in assigned}
+        self._consumer.assign(sorted(places | assigned))
+        await self._consumer.seek_to_beginning(*(places - assigned))
+        for place, offset in at.items():
+            self._consumer.seek(place, offset)
+        return places | assigned
+
+    def _note(self, place: TopicPartition, messages: list[Any], now: int) -> None:
+        offsets, times = self._offsets[place.topic, place.partition], self._times[place.topic, place.partition]
+        for m in messages:
+            offsets.append(m.offset)
+            times.append(now)
+            self.count += 1
+            key = (m.topic, m.partition, m.key or b"")
+            if m.value is None:
+                self.state.pop(key, None)
+            else:
+                self.state[key] = m.value

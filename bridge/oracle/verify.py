@@ -1,0 +1,55 @@
+"""Verifies a run: topics against ledger."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from bridge.oracle.decode import Decoder
+from bridge.oracle.expectation import Rules
+from bridge.oracle.judge import judge
+from bridge.oracle.ledger import fetch
+from bridge.oracle.reader import Follower, read_all
+from bridge.oracle.records import Record
+from bridge.oracle.report import Report
+
+
+async def verify(
+    bootstrap: str,
+    prefix: str,
+    control_url: str,
+    registry_url: str | None = None,
+    divisor: int = 4,
+    *,
+    rules: Rules | None = None,
+    follower: Follower | None = None,
+    **settings: Any,
+) -> Report:
+    """Reads all entity topics of a prefix and judges them against a simulator's ledger.
+
+    Args:
+        bootstrap: servers of the cluster.
+        prefix: topic prefix.
+        control_url: the simulator's own endpoints, `http://host:port/sim`.
+        registry_url: schema registry, None for single-object encoding.
+        divisor: number of partitions; ignored if `rules` are given.
+        rules: how to judge, None for the defaults.
+        follower: a reader that polled during the run; only with it the report has latencies.
+        settings: further settings of the Kafka consumer (security).
+    """
+    rules = rules or Rules(divisor)
+    if rules.now_us is None:
+        rules = replace(rules, now_us=time.time_ns() // 1000)
+    records, broken = await read_all(bootstrap, prefix, Decoder(registry_url), **settings)
+    report = judge(_timed(records, follower), await fetch(control_url), rules)
+    for topic, partition, offset, why in broken:
+        report.blame("undecodable", why, topic=topic, partition=partition, offset=offset)
+    return report
+
+
+def _timed(records: list[Record], follower: Follower | None) -> list[Record]:
+    if follower is None:
+        return records
+    times = follower.read_us()
+    return [replace(r, read_us=times.get((r.entity_type, r.partition, r.offset))) for r in records]
