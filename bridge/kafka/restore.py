@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bridge.kafka.client import Cluster, translated
-from bridge.kafka.statelog import FRAMING_ID, HEAD_ID, Head, KeyFraming, StateCodec, StoredEntity
+from bridge.kafka.statelog import FRAMING_ID, HEAD_ID, Head, KeyFraming, StoredEntity, read_key, read_value
 
 FETCH_BYTES = 16 * 1024 * 1024
 CHUNK_RECORDS = 5_000
@@ -59,7 +59,7 @@ async def _reader(cluster: Cluster, partition: TopicPartition) -> AsyncIterator[
             await consumer.stop()
 
 
-async def read_state(cluster: Cluster, topic: str, shard: int, codec: StateCodec, on_entity: OnEntity) -> Restored:
+async def read_state(cluster: Cluster, topic: str, shard: int, on_entity: OnEntity) -> Restored:
     """Read everything, calling `on_entity(type, id, content)` in log order; None is a tombstone.
 
     Raises:
@@ -70,10 +70,10 @@ async def read_state(cluster: Cluster, topic: str, shard: int, codec: StateCodec
     async with _reader(cluster, partition) as consumer:
         first = (await consumer.beginning_offsets([partition]))[partition]
         end = (await consumer.end_offsets([partition]))[partition]
-        return await _read(consumer, partition, first, end, codec, on_entity)
+        return await _read(consumer, partition, first, end, on_entity)
 
 
-async def read_head(cluster: Cluster, topic: str, shard: int, codec: StateCodec) -> Restored:
+async def read_head(cluster: Cluster, topic: str, shard: int) -> Restored:
     """Read the newest head only: it is the last state record of every transaction, so it stands near the end.
 
     Transaction markers and aborted records take offsets too, so the window grows until a head is in it.
@@ -85,14 +85,14 @@ async def read_head(cluster: Cluster, topic: str, shard: int, codec: StateCodec)
         window = TAIL_RECORDS
         while True:
             start = max(first, end - window)
-            found = await _read(consumer, partition, start, end, codec, lambda *_: None)
+            found = await _read(consumer, partition, start, end, lambda *_: None)
             if found.head is not None or start == first:
                 return found
             window *= 16
 
 
 async def _read(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int, codec: StateCodec, on_entity: OnEntity
+    consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int, on_entity: OnEntity
 ) -> Restored:
     head: Head | None = None
     framing: KeyFraming | None = None
@@ -104,8 +104,8 @@ async def _read(
             if record.offset >= end:
                 break
             records += 1
-            entity_type, number = codec.read_key(record.key)
-            content = None if record.value is None else codec.read_value(record.value)
+            entity_type, number = read_key(record.key)
+            content = None if record.value is None else read_value(record.value)
             if content is None or isinstance(content, StoredEntity):
                 on_entity(entity_type, number, content)
             elif isinstance(content, Head) and number == HEAD_ID:

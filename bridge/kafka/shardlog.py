@@ -6,7 +6,6 @@ from bridge.kafka.client import Cluster
 from bridge.kafka.envelope import Batches
 from bridge.kafka.producer import Producer
 from bridge.kafka.restore import OnEntity, Restored, read_head, read_state
-from bridge.kafka.statelog import StateCodec
 
 
 class ShardLog:
@@ -20,13 +19,12 @@ class ShardLog:
         self,
         cluster: Cluster,
         producer: Producer,
-        codec: StateCodec,
         *,
         state_topic: str,
         shard: int,
         fencing: bool,
     ) -> None:
-        self._cluster, self._producer, self._codec = cluster, producer, codec
+        self._cluster, self._producer = cluster, producer
         self._topic, self._shard = state_topic, shard
         self.fencing = fencing
 
@@ -36,11 +34,11 @@ class ShardLog:
 
     async def read_head(self) -> Restored:
         """The newest committed head, without fencing anybody."""
-        return await read_head(self._cluster, self._topic, self._shard, self._codec)
+        return await read_head(self._cluster, self._topic, self._shard)
 
     async def restore(self, on_entity: OnEntity) -> Restored:
         """All committed state of the shard."""
-        return await read_state(self._cluster, self._topic, self._shard, self._codec, on_entity)
+        return await read_state(self._cluster, self._topic, self._shard, on_entity)
 
     async def commit(self, batches: Batches, timestamp_ms: int) -> None:
         """Write one transaction; the state topic is the last of `batches`."""

@@ -5,6 +5,7 @@ The head is the last state record of every transaction, so the end of the partit
 
 from __future__ import annotations
 
+import functools
 import io
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -54,7 +55,7 @@ class StoredEntity(NamedTuple):
 
 
 class StateCodec:
-    """Writes and reads state records under one framing.
+    """Writes state records under one framing.
 
     Args:
         key_prefix: framing bytes of the state topic's keys.
@@ -63,8 +64,6 @@ class StateCodec:
 
     def __init__(self, key_prefix: bytes, value_prefix: bytes) -> None:
         self._key_prefix, self._value_prefix = key_prefix, value_prefix
-        self._schema = schemas.control_schema("State")
-        self._parsed = fastavro.parse_schema(self._schema)
 
     def entity_key_prefix(self, entity_type: str) -> bytes:
         """Everything of an entity's key but its id."""
@@ -103,25 +102,31 @@ class StateCodec:
             b"".join((self._value_prefix, _FRAMING, *body, b"\x00")),
         )
 
-    def read_key(self, key: bytes) -> tuple[str, int]:
-        """Entity type and id; the type is empty for head and framing.
 
-        The framing bytes are stepped over by their length: state is private, and its framing may have changed.
-        """
-        at = _body(key)
-        length, at = _read_long(key, at)
-        number, _ = _read_long(key, at + length)
-        return key[at : at + length].decode(), number
+def read_key(key: bytes) -> tuple[str, int]:
+    """Entity type and id of a state record; the type is empty for head and framing.
 
-    def read_value(self, value: bytes) -> StoredEntity | Head | KeyFraming:
-        """The content of a state record."""
-        at = _body(value)
-        if value[at : at + 1] == _ENTITY:
-            return _read_entity(value, at + 1)
-        content: Any = fastavro.schemaless_reader(io.BytesIO(value[at:]), self._parsed, None, return_record_name=True)
-        assert isinstance(content, dict)  # noqa: S101 - the schema says so
-        name, fields = content["content"]
-        return Head(**fields) if name.endswith(".Head") else KeyFraming(**fields)
+    The framing bytes are stepped over by their length: they may have changed while the state stays readable.
+    """
+    at = _body(key)
+    length, at = _read_long(key, at)
+    number, _ = _read_long(key, at + length)
+    return key[at : at + length].decode(), number
+
+
+def read_value(value: bytes) -> StoredEntity | Head | KeyFraming:
+    """The content of a state record."""
+    at = _body(value)
+    if value[at : at + 1] == _ENTITY:
+        return _read_entity(value, at + 1)
+    content: Any = fastavro.schemaless_reader(io.BytesIO(value[at:]), _schema(), None, return_record_name=True)
+    name, fields = content["content"]
+    return Head(**fields) if name.endswith(".Head") else KeyFraming(**fields)
+
+
+@functools.cache
+def _schema() -> Any:
+    return fastavro.parse_schema(schemas.control_schema("State"))
 
 
 def _optional(number: int | None) -> bytes:

@@ -77,10 +77,15 @@ async def apply(cluster: Cluster, plan: Sequence[Topic], replication_factor: int
         if stuck:
             raise KafkaUnusable(f"{stuck[0]}; choose another kafka.topic_prefix or set sharding.divisor to match")
         missing = {d.topic for d in found if d.kind == "missing"}
-        await _create(client, [t for t in plan if t.name in missing], replication_factor)
+        await _create(client, [t for t in plan if t.name in missing], await _replicas(client, replication_factor))
         await _alter(client, [t for t in plan if t.name in {d.topic for d in found if d.kind == "config"}])
         await _wait_for_leaders(client, plan)
         return found
+
+
+async def _replicas(client: AIOKafkaAdminClient, wanted: int) -> int:
+    """The number asked for; -1 means three, or as many brokers as there are (aiokafka knows no broker default)."""
+    return wanted if wanted > 0 else min(3, len((await client.describe_cluster())["brokers"]))
 
 
 async def _create(client: AIOKafkaAdminClient, topics: Sequence[Topic], replication_factor: int) -> None:

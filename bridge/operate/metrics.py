@@ -27,7 +27,6 @@ class ShardView:
 
     stats: ShardStats
     counts: Counts
-    drift: Callable[[], Mapping[str, int]]
     entities: Callable[[], int]
 
 
@@ -206,19 +205,18 @@ METRICS: Mapping[str, MetricName] = {
             lambda v, _: v.counts.unmapped,
         ),
         MetricName(
-            "syncbridge_drift_seen",
-            "counter",
-            "field",
-            "Values the schema does not know, kept in unmapped.",
-            lambda v, _: v.drift(),
-        ),
-        MetricName(
             "syncbridge_entities_published", "gauge", None, "Keys in the published state.", lambda v, _: v.entities()
         ),
         MetricName("syncbridge_epoch", "gauge", None, "Epoch of the claim.", lambda v, _: v.stats.epoch),
         MetricName("syncbridge_seq", "gauge", None, "Last committed seq.", lambda v, _: v.stats.seq),
     )
 }
+
+
+DRIFT = "syncbridge_drift_seen"
+DRIFT_HELP = "Values the schema does not know or cannot hold, kept in `unmapped`; of the whole process."
+Drift = Callable[[], Iterable[tuple[str, str, str, int]]]
+"""Gives (entity type, field, kind of drift, count)."""
 
 
 class ShardCollector(Collector):
@@ -228,11 +226,15 @@ class ShardCollector(Collector):
         now_us: epoch microseconds, for the time since the server was heard.
     """
 
-    def __init__(self, shards: Sequence[ShardView], now_us: Callable[[], int]) -> None:
-        self._shards, self._now_us = shards, now_us
+    def __init__(self, shards: Sequence[ShardView], drift: Drift, now_us: Callable[[], int]) -> None:
+        self._shards, self._drift, self._now_us = shards, drift, now_us
 
     def collect(self) -> Iterable[Metric]:
-        """All metrics of `METRICS`, each with the label `shard`."""
+        """All metrics of `METRICS`, each with the label `shard`, and the drift."""
+        drift = CounterMetricFamily(DRIFT, DRIFT_HELP, labels=["entity_type", "field", "kind"])
+        for entity_type, field, kind, count in self._drift():
+            drift.add_metric([entity_type, field, kind], count)
+        yield drift
         for definition in METRICS.values():
             family = _family(definition)
             for view in self._shards:

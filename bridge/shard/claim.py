@@ -8,23 +8,19 @@ for its successor finds it within a moment and stops, instead of fencing it back
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeVar
 
 import structlog
 
 from bridge.changes.state import PublishedState
-from bridge.errors import KafkaUnavailable, KafkaUnusable, OutcomeUnknown, Replaced
+from bridge.errors import KafkaUnusable, OutcomeUnknown, Replaced
 from bridge.kafka.restore import OnEntity, Restored
 from bridge.kafka.statelog import Head, KeyFraming, StateCodec
+from bridge.shard.patience import Patience
 from bridge.shard.ports import Clock, Log, Random
 from bridge.shard.stats import ShardStats
 
-T = TypeVar("T")
-
 LOOK_AGAIN_S = 5.0
-RETRY_FIRST_S, RETRY_MOST_S = 0.1, 2.0
 
 
 class Claim:
@@ -47,21 +43,18 @@ class Claim:
         framing: KeyFraming,
         clock: Clock,
         random: Random,
+        patience: Patience,
         stats: ShardStats,
         logger: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self._log, self._codec, self._state, self._topic = log, codec, state, state_topic
         self._shard, self._instance, self._framing = shard, instance, framing
-        self._clock, self._random, self._stats, self._logger = clock, random, stats, logger
+        self._clock, self._random, self._patience, self._stats, self._logger = clock, random, patience, stats, logger
         self.head = Head()
         self.previous: Restored | None = None
 
-    async def fence(self) -> None:
-        """Make the producer; afterwards no former owner can commit any more. Waits for Kafka as long as it takes."""
-        await self._patiently("start", self._log.start)
-
     async def take(self, on_entity: OnEntity) -> Restored:
-        """Claim the shard and restore its state.
+        """Claim the shard and restore its state; the producer has been started, so the former owner is fenced.
 
         Returns:
             What the former owner left: its head, and when the broker took that.
@@ -69,13 +62,13 @@ class Claim:
         Raises:
             KafkaUnusable: the keys were framed differently before.
         """
-        before = await self._patiently("read_head", self._log.read_head)
+        before = await self._patience.wait_for("read_head", self._log.read_head)
         old = before.head or Head()
         claimed = replace(
             old, epoch=old.epoch + 1, instance=self._instance, transaction=old.transaction + 1, clean=False
         )
         await self._commit_claim(claimed)
-        restored = await self._patiently("restore", lambda: self._log.restore(on_entity))
+        restored = await self._patience.wait_for("restore", lambda: self._log.restore(on_entity))
         self._check_framing(restored.framing)
         await self._write_framing(restored.framing)
         self._stats.owned, self._stats.epoch, self._stats.seq = True, self.head.epoch, self.head.seq
@@ -94,7 +87,7 @@ class Claim:
         Raises:
             Replaced: it has.
         """
-        found = await self._patiently("read_head", self._log.read_head)
+        found = await self._patience.wait_for("read_head", self._log.read_head)
         self._refuse_successor(found)
 
     async def settle(self, wanted: Head) -> bool:
@@ -109,8 +102,8 @@ class Claim:
         await self.look()
         await asyncio.sleep(LOOK_AGAIN_S * (0.75 + self._random() / 2) if self._log.fencing else 0)
         await self.look()
-        await self.fence()
-        found = await self._patiently("read_head", self._log.read_head)
+        await self._patience.wait_for("start", self._log.start)
+        found = await self._patience.wait_for("read_head", self._log.read_head)
         self._refuse_successor(found)
         committed = (
             found.head is not None
@@ -173,23 +166,6 @@ class Claim:
                 f"({self._framing.key_schemas[moved[0]]}, was {known.key_schemas[moved[0]]}): point registry.url at "
                 "the registry that was used before, or choose another kafka.topic_prefix"
             )
-
-    async def _patiently(self, doing: str, call: Callable[[], Awaitable[T]]) -> T:
-        """Wait for Kafka as long as it takes; anything but absence is raised."""
-        delay, told = RETRY_FIRST_S, False
-        while True:
-            try:
-                result = await call()
-            except KafkaUnavailable as error:
-                if not told:
-                    self._logger.warning("kafka_unavailable", doing=doing, reason=str(error))
-                    told = True
-                await asyncio.sleep(delay * (0.5 + self._random() / 2))
-                delay = min(2 * delay, RETRY_MOST_S)
-            else:
-                if told:
-                    self._logger.info("kafka_available", doing=doing)
-                return result
 
     def _now_ms(self) -> int:
         return self._clock.epoch_us() // 1000

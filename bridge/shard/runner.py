@@ -9,7 +9,8 @@ at about that time, the session is thrown away and synced again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ from bridge.kafka.restore import OnEntity
 from bridge.shard.channel import Channel, Frame, Note
 from bridge.shard.claim import Claim
 from bridge.shard.notes import Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped, What
+from bridge.shard.patience import Patience
 from bridge.shard.ports import Clock, Conversation, Log, Source
 from bridge.shard.stats import ShardStats
 from bridge.shard.writer import Writer
@@ -26,6 +28,19 @@ from bridge.shard.writer import Writer
 FENCE_PATIENCE_S = 5.0
 SKEW_MS = 60_000
 ALIVE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What writes a shard once it is fenced."""
+
+    claim: Claim
+    on_entity: OnEntity
+    writer: Writer
+
+
+TakeUp = Callable[[Channel], Awaitable[Owner]]
+"""Makes the owner; waits until the schemas are registered, because their ids stand in every record."""
 
 
 class Runner:
@@ -37,20 +52,18 @@ class Runner:
         source: Source,
         channel_bytes: tuple[int, int],
         log: Log,
-        claim: Claim,
-        on_entity: OnEntity,
-        make_writer: Callable[[Channel], Writer],
+        take_up: TakeUp,
+        patience: Patience,
         clock: Clock,
         stats: ShardStats,
         logger: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self.stats = stats
-        self._source, self._log, self._claim, self._on_entity = source, log, claim, on_entity
+        self._source, self._log, self._take_up, self._patience = source, log, take_up, patience
         self._clock, self._logger = clock, logger
         self._channel = Channel(*channel_bytes, self._pause, self._resume)
-        self._writer = make_writer(self._channel)
         self._conversation: Conversation | None = None
-        self._fenced, self._stopping = asyncio.Event(), asyncio.Event()
+        self._may_sync, self._stopping = asyncio.Event(), asyncio.Event()
         self._frame_number = 0
         self._opened = False
         self._synced_ms = 0
@@ -86,32 +99,32 @@ class Runner:
 
     async def _own(self) -> None:
         """Fence, claim, restore, then write to the end."""
-        await self._claim.fence()
-        self._fenced.set()
-        self.stats.phase = "restoring"
+        await self._patience.wait_for("start", self._log.start)
+        self._may_sync.set()
+        owner = await self._take_up(self._channel)
         began = self._clock.monotonic()
-        before = await self._claim.take(self._on_entity)
+        before = await owner.claim.take(owner.on_entity)
         self.stats.restore_s = self._clock.monotonic() - began
         self._logger.info(
             "shard_claimed",
-            epoch=self._claim.head.epoch,
-            seq=self._claim.head.seq,
+            epoch=owner.claim.head.epoch,
+            seq=owner.claim.head.seq,
             entities=self.stats.restored,
             seconds=round(self.stats.restore_s, 3),
         )
         if before.head and self._synced_unfenced and before.committed_ms > self._synced_ms - SKEW_MS:
             self._give_up(SessionLost("stale_snapshot", "another instance committed after our syncrequest"))
-        await self._writer.run()
+        await owner.writer.run()
 
     async def _permit(self) -> None:
         """Let the session sync when the fence stands, or when Kafka has kept us waiting for too long."""
         try:
             async with asyncio.timeout(FENCE_PATIENCE_S):
-                await self._fenced.wait()
+                await self._may_sync.wait()
         except TimeoutError:
             self._logger.warning("sync_without_fence", waited_seconds=FENCE_PATIENCE_S)
             self._synced_unfenced = True
-            self._fenced.set()
+            self._may_sync.set()
         if self._conversation is not None:
             self._conversation.allow_sync()
 
@@ -123,7 +136,7 @@ class Runner:
             self.stats.phase = "connecting"
             self._session_began = self._clock.monotonic()
             conversation = self._conversation = self._source.converse(self)
-            if self._fenced.is_set():
+            if self._may_sync.is_set():
                 conversation.allow_sync()
             async with asyncio.TaskGroup() as group:
                 alive = group.create_task(self._report_alive(conversation))

@@ -7,6 +7,7 @@ records are written again by a new producer, or another instance has claimed the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -28,6 +29,7 @@ class Writer:
     """Writes one shard's transactions until it is stopped.
 
     Args:
+        assembler: makes the assembler for an epoch, which stands in every envelope.
         floor_s: shortest time between a commit and the next transaction (`kafka.commit_interval_ms`); beginning right
             after a commit costs 20 ms, because the broker is still writing the markers of the one before.
     """
@@ -36,7 +38,7 @@ class Writer:
         self,
         *,
         channel: Channel,
-        assembler: Assembler,
+        assembler: Callable[[int], Assembler],
         claim: Claim,
         log: Log,
         clock: Clock,
@@ -44,7 +46,7 @@ class Writer:
         floor_s: float,
         logger: structlog.typing.FilteringBoundLogger,
     ) -> None:
-        self._channel, self._assembler, self._claim, self._log = channel, assembler, claim, log
+        self._channel, self._assembler_for, self._claim, self._log = channel, assembler, claim, log
         self._clock, self._stats, self._floor_s, self._logger = clock, stats, floor_s, logger
         self._not_before = self._look_at = clock.monotonic()
 
@@ -56,6 +58,7 @@ class Writer:
             KafkaUnusable: Kafka refuses us for good.
         """
         head = self._claim.head
+        self._assembler = self._assembler_for(head.epoch)
         while not head.clean:
             if not self._log.fencing:
                 await self._look_for_successor()

@@ -1,0 +1,253 @@
+"""One shard's objects, put together."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from bridge.app import cluster as parts
+from bridge.changes.reconciler import Kind, Reconciler
+from bridge.changes.state import PublishedState
+from bridge.config import Settings
+from bridge.entities import schemas
+from bridge.entities.catalogue import CATALOGUE
+from bridge.entities.change import Entry
+from bridge.entities.decoder import re_encode
+from bridge.entities.encoder import Encoder
+from bridge.entities.ownership import account_hop, direct_owner, user_hop
+from bridge.errors import KafkaUnusable
+from bridge.kafka.client import Cluster
+from bridge.kafka.control import Control
+from bridge.kafka.envelope import Envelopes, Origin, TypeBytes
+from bridge.kafka.framing import Framing
+from bridge.kafka.restore import OnEntity
+from bridge.kafka.shardlog import ShardLog
+from bridge.kafka.statelog import StateCodec, StoredEntity
+from bridge.operate.metrics import ShardView
+from bridge.shard.assembly import Assembler, Reader
+from bridge.shard.channel import Channel
+from bridge.shard.claim import Claim
+from bridge.shard.patience import Patience
+from bridge.shard.ports import Source
+from bridge.shard.runner import Owner, Runner
+from bridge.shard.stats import ShardStats
+from bridge.shard.writer import Writer
+
+VERSION = importlib.metadata.version("syncbridge")
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        """Seconds, for intervals."""
+        return time.monotonic()
+
+    def epoch_us(self) -> int:
+        """Microseconds since 1970."""
+        return time.time_ns() // 1000
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all shards of the process share.
+
+    Attributes:
+        framing: gives the framing once the schemas are registered; until then shards only listen.
+        instance: names this process in claims; new for every start.
+    """
+
+    settings: Settings
+    cluster: Cluster
+    reader: Reader
+    framing: Callable[[], Awaitable[Framing]]
+    instance: str = field(default_factory=lambda: uuid.uuid4().hex)
+    clock: SystemClock = field(default_factory=SystemClock)
+    encoders: Mapping[str, Encoder] = field(
+        default_factory=lambda: {name: Encoder(name, schemas.value_schema(name)) for name in CATALOGUE}
+    )
+
+    def drift(self) -> Iterator[tuple[str, str, str, int]]:
+        """All drift the encoders have met: entity type, field, kind, count."""
+        for name, encoder in self.encoders.items():
+            for (path, kind), count in list(encoder.drift.items()):
+                yield name, path, kind, count
+
+
+def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView]:
+    """A shard's runner, and the view of its numbers."""
+    settings, clock = shared.settings, shared.clock
+    stats = ShardStats(shard)
+    logger = structlog.get_logger().bind(shard=shard)
+    state = PublishedState(CATALOGUE)
+    reconciler = Reconciler(
+        state,
+        kinds(state, shared.encoders, settings.sharding.expression),
+        divisor=settings.sharding.divisor,
+        remainder=shard,
+        foreign=settings.sharding.foreign,
+        deduplicate=settings.kafka.deduplicate,
+        max_value_bytes=settings.kafka.max_record_bytes,
+    )
+    patience = Patience(logger)
+    log = ShardLog(
+        shared.cluster,
+        parts.producer(settings, shared.cluster, shard),
+        state_topic=parts.names(settings).state,
+        shard=shard,
+        fencing=settings.kafka.delivery == "exactly_once",
+    )
+
+    async def take_up(channel: Channel) -> Owner:
+        framing = await shared.framing()
+        codec = _codec(settings, framing)
+        claim = Claim(
+            log=log,
+            codec=codec,
+            state=state,
+            state_topic=parts.names(settings).state,
+            shard=shard,
+            instance=shared.instance,
+            framing=parts.key_framing(settings, framing),
+            clock=clock,
+            random=random.random,
+            patience=patience,
+            stats=stats,
+            logger=logger,
+        )
+
+        def assembler(epoch: int) -> Assembler:
+            return _assembler(shared, shard, framing, codec, state, reconciler, epoch)
+
+        writer = Writer(
+            channel=channel,
+            assembler=assembler,
+            claim=claim,
+            log=log,
+            clock=clock,
+            stats=stats,
+            floor_s=settings.kafka.commit_interval_ms / 1000,
+            logger=logger,
+        )
+        return Owner(claim, restorer(state, shared.encoders), writer)
+
+    runner = Runner(
+        source=source,
+        channel_bytes=(settings.pressure.high_water_kb * 1024, settings.pressure.memory_mb * 1024 * 1024),
+        log=log,
+        take_up=take_up,
+        patience=patience,
+        clock=clock,
+        stats=stats,
+        logger=logger,
+    )
+    return runner, ShardView(stats, reconciler.counts, state.__len__)
+
+
+def kinds(state: PublishedState, encoders: Mapping[str, Encoder], expression: str) -> dict[str, Kind]:
+    """What the reconciler needs of every entity type."""
+    found = {}
+    for name, encoder in encoders.items():
+        account, user = account_hop(name), user_hop(name)
+        through = account is not None and account[1] not in ("account", name)
+        found[name] = Kind(
+            name=name,
+            encoder=encoder,
+            table=state.tables[name],
+            owner_field=direct_owner(name, expression),
+            account_field=account[0] if account and not through else None,
+            user_field=user[0] if user and user[1] == "user" else ("userId" if name == "account" else None),
+            parent_field=account[0] if account and through else None,
+            parent=state.tables[account[1]] if account and through else None,
+        )
+    return found
+
+
+def restorer(state: PublishedState, encoders: Mapping[str, Encoder]) -> OnEntity:
+    """Puts stored entities into the state; what an older schema wrote is encoded anew, without a record.
+
+    Raises (when called):
+        KafkaUnusable: the state was written by a newer release than this one.
+    """
+    current = {name: schemas.state_fingerprint(encoder.schema) for name, encoder in encoders.items()}
+
+    def on_entity(name: str, number: int, stored: StoredEntity | None) -> None:
+        table = state.tables.get(name)
+        if table is None:
+            raise KafkaUnusable(
+                f"the state topic holds the entity type {name}, which this version does not know: it was written by a "
+                "newer release; run that one"
+            )
+        if stored is None:
+            table.pop(number, None)
+            return
+        value = stored.value
+        if stored.fingerprint != current[name]:
+            value = re_encode(value, _written_with(name, stored.fingerprint), encoders[name])
+        entry: Entry = (value, stored.account_id, stored.user_id)
+        table[number] = entry
+
+    return on_entity
+
+
+def _written_with(name: str, fingerprint: bytes) -> dict[str, Any]:
+    for version in reversed(schemas.released_versions()):
+        try:
+            schema = schemas.value_schema(name, version)
+        except LookupError:
+            break  # the type came later than this version
+        if schemas.state_fingerprint(schema) == fingerprint:
+            return schema
+    raise KafkaUnusable(
+        f"the state topic holds a {name} written with a schema that this version does not know "
+        f"(fingerprint {fingerprint.hex()}): it was written by a newer release; run that one"
+    )
+
+
+def _codec(settings: Settings, framing: Framing) -> StateCodec:
+    topic = parts.names(settings).state
+    return StateCodec(
+        framing.prefix(topic, "key", schemas.control_schema("StateKey")),
+        framing.prefix(topic, "value", schemas.control_schema("State")),
+    )
+
+
+def _assembler(
+    shared: Shared,
+    shard: int,
+    framing: Framing,
+    codec: StateCodec,
+    state: PublishedState,
+    reconciler: Reconciler,
+    epoch: int,
+) -> Assembler:
+    settings, topic = shared.settings, parts.names(shared.settings)
+    origin = Origin(VERSION, settings.prefix, settings.source.environment, shard, settings.sharding.divisor)
+    types = {
+        name: TypeBytes(
+            topic=topic.entity(name),
+            key=framing.prefix(topic.entity(name), "key", schemas.key_schema(name)),
+            value=framing.prefix(topic.entity(name), "value", schemas.envelope_schema(name)),
+            state_key=codec.entity_key_prefix(name),
+            state_value=codec.entity_value_prefix(schemas.state_fingerprint(encoder.schema)),
+        )
+        for name, encoder in shared.encoders.items()
+    }
+    return Assembler(
+        state=state,
+        reconciler=reconciler,
+        reader=shared.reader,
+        envelopes=Envelopes(origin, epoch, types, topic.state),
+        control=Control(topic, framing),
+        codec=codec,
+        state_topic=topic.state,
+        shard=shard,
+        divisor=settings.sharding.divisor,
+    )

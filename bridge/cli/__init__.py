@@ -1,0 +1,43 @@
+"""The command `syncbridge`: one module per verb, one place where errors become sentences and exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from bridge.cli import broker, check, demo, run, schemas, simulate, tail, topics
+from bridge.errors import BridgeError
+
+app = typer.Typer(
+    name="syncbridge",
+    help="A lossless bridge from the Tradovate / NinjaTrader user/syncrequest stream to Apache Kafka.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.command()(run.run)
+app.command()(demo.demo)
+# The simulator has a command line of its own, made from its options: it can be used without the bridge.
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(
+    simulate.simulate
+)
+app.command()(check.check)
+app.add_typer(topics.app, name="topics")
+app.add_typer(schemas.app, name="schemas")
+app.command()(tail.tail)
+app.command()(broker.broker)
+
+
+def main() -> None:
+    """Run the command; errors go to stderr in one sentence that says what to do, with their exit code."""
+    try:
+        app()
+    except BridgeError as error:
+        print(f"syncbridge: {error}", file=sys.stderr)  # noqa: T201 - the one place that speaks to the user on stderr
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; nothing is wrong with us.
+        sys.stderr.close()
+        sys.exit(0)
