@@ -92,7 +92,8 @@ class Unencodable(BridgeError):
     """An entity that cannot become a record of its type.
 
     Attributes:
-        reason: a short stable word for metrics and dead letters (`no_id`, `id_not_int64`, `not_an_object`, `too_large`).
+        reason: a short stable word for metrics and dead letters (`no_id`,
+            `id_not_int64`, `not_an_object`, `too_deep`, `name_not_unicode`).
     """
 
     recovery = Recovery.DEAD_LETTER

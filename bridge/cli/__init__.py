@@ -35,7 +35,7 @@ def main() -> None:
     try:
         app()
     except BridgeError as error:
-        print(f"syncbridge: {error}", file=sys.stderr)  # noqa: T201 - the one place that speaks to the user on stderr
+        print(f"syncbridge: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; nothing is wrong with us.

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bridge.errors import KafkaUnusable
 from bridge.kafka.client import Cluster, translated
+from bridge.kafka.topics import partition_counts
 
 
 async def follow(
@@ -23,6 +24,7 @@ async def follow(
     Raises:
         KafkaUnavailable, KafkaUnusable: no answer, refused, or a topic does not exist.
     """
+    partitions = await _partitions(cluster, topics)
     with translated("reading topics", cluster):
         consumer = AIOKafkaConsumer(
             **cluster.arguments(),
@@ -33,7 +35,6 @@ async def follow(
         )
         await consumer.start()
         try:
-            partitions = await _partitions(consumer, topics)
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
             for partition in partitions:
@@ -52,9 +53,9 @@ async def follow(
             await consumer.stop()
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topics: Sequence[str]) -> list[TopicPartition]:
-    known = await consumer.topics()
-    missing = [t for t in topics if t not in known]
+async def _partitions(cluster: Cluster, topics: Sequence[str]) -> list[TopicPartition]:
+    found = await partition_counts(cluster, topics)
+    missing = [t for t in topics if t not in found]
     if missing:
         raise KafkaUnusable(f"there is no topic {missing[0]}; `syncbridge topics apply` creates what is missing")
-    return [TopicPartition(t, p) for t in topics for p in sorted(consumer.partitions_for_topic(t) or ())]
+    return [TopicPartition(t, p) for t in topics for p in range(found[t])]

@@ -15,7 +15,7 @@ from bridge.errors import KafkaUnusable
 from bridge.kafka.client import Cluster, translated
 from bridge.kafka.plan import Actual, Difference, Topic, differences, fatal
 
-UNKNOWN_TOPIC, TOPIC_EXISTS, NOT_AUTHORIZED = 3, 36, 29
+UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_AUTHORIZED, TOPIC_EXISTS = 3, 5, 29, 36
 READY_TIMEOUT_S = 30.0
 
 
@@ -126,19 +126,26 @@ async def _describe(client: AIOKafkaAdminClient, names: list[str]) -> list[dict[
     return topics
 
 
+async def partition_counts(cluster: Cluster, names: Sequence[str]) -> dict[str, int]:
+    """How many partitions each of these topics has; those that do not exist are left out."""
+    async with administrator(cluster) as client:
+        return await _counted(client, list(names))
+
+
 async def _actual(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, Actual]:
-    described = await _describe(client, names)
-    for topic in described:
-        if topic["error_code"] not in (0, UNKNOWN_TOPIC, 5):
-            raise KafkaUnusable(
-                f"cannot look at topic {topic['topic']}: {_reason(topic['error_code'])}; grant this user the ACLs of "
-                "docs/operations.md"
-                if topic["error_code"] == NOT_AUTHORIZED
-                else f"cannot look at topic {topic['topic']}: {_reason(topic['error_code'])}"
-            )
-    there = {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] != UNKNOWN_TOPIC}
+    there = await _counted(client, names)
     configs = await _configs(client, list(there), own_only=False)
     return {name: Actual(name, partitions, configs[name]) for name, partitions in there.items()}
+
+
+async def _counted(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, int]:
+    described = await _describe(client, names)
+    for topic in described:
+        code = topic["error_code"]
+        if code not in (0, UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE):
+            remedy = "; grant this user the ACLs of docs/operations.md" if code == NOT_AUTHORIZED else ""
+            raise KafkaUnusable(f"cannot look at topic {topic['topic']}: {_reason(code)}{remedy}")
+    return {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] != UNKNOWN_TOPIC}
 
 
 async def _configs(client: AIOKafkaAdminClient, names: Iterable[str], *, own_only: bool) -> dict[str, dict[str, str]]:

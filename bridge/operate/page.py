@@ -16,7 +16,8 @@ PAGE = """<!doctype html>
 <h1>syncbridge <span id="ready"></span></h1><p id="about"></p>
 <table id="shards"><thead><tr>
 <th>shard</th><th>phase</th><th>epoch</th><th>seq</th><th>entities</th><th>events/s</th>
-<th>records/s</th><th>commit p50 ms</th><th>p99 ms</th><th>lag ms</th><th>sessions</th></tr></thead><tbody></tbody></table>
+<th>records/s</th>
+<th>commit p50 ms</th><th>p99 ms</th><th>lag ms</th><th>sessions</th></tr></thead><tbody></tbody></table>
 <table id="topics"><thead><tr><th>topic</th><th></th><th>records</th></tr></thead><tbody></tbody></table>
 <p><a href="/metrics">metrics</a> · <a href="/status">status</a> · <a href="/readyz">ready</a></p>
 <script>

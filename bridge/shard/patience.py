@@ -33,7 +33,11 @@ class Patience:
             wait=tenacity.wait_exponential_jitter(initial=FIRST_S, max=MOST_S, jitter=FIRST_S),
             before_sleep=tell,
         )
-        result: T = await retrying(call)
+
+        async def attempt() -> T:
+            return await call()
+
+        result: T = await retrying(attempt)
         if retrying.statistics.get("attempt_number", 1) > 1:
             self._logger.info("kafka_available", doing=doing)
         return result
