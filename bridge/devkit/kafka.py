@@ -140,10 +140,11 @@ class EmbeddedKafka:
         ]
 
     async def _format(self) -> None:
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        new = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster_id = next((node.cluster_id for node in self._nodes if node.cluster_id), new)
         for node in self._nodes:
             node.write()
-        await asyncio.gather(*(self._format_one(node, cluster_id) for node in self._nodes if not node.formatted))
+        await asyncio.gather(*(self._format_one(node, cluster_id) for node in self._nodes if node.cluster_id is None))
 
     async def _format_one(self, node: Node, cluster_id: str) -> None:
         options = node.java_arguments(self._classpath, self._heap_mb)
@@ -170,9 +171,15 @@ class EmbeddedKafka:
             await asyncio.sleep(_POLL_S)
 
     async def _ready(self, nodes: list[Node]) -> bool:
-        """Whether each of `nodes` answers and knows all of them as brokers."""
+        """Whether each of `nodes` answers and knows all of them as brokers.
+
+        The cluster's id is compared too: it might be another Kafka that answers on a port which ours could not get.
+        """
         for node in nodes:
-            if not await _listens(node.ports.plain) or await _brokers(node.ports.plain) < len(nodes):
+            if not await _listens(node.ports.plain):
+                return False
+            cluster_id, brokers = await _describe(node.ports.plain)
+            if cluster_id != node.cluster_id or brokers < len(nodes):
                 return False
         return True
 
@@ -236,13 +243,14 @@ async def _listens(port: int) -> bool:
     return True
 
 
-async def _brokers(port: int) -> int:
-    """How many brokers the node behind `port` knows; 0 if it does not answer properly yet."""
+async def _describe(port: int) -> tuple[str | None, int]:
+    """Cluster id and number of brokers as the node behind `port` knows them; None and 0 if it does not answer yet."""
     admin = AIOKafkaAdminClient(bootstrap_servers=f"{HOST}:{port}", request_timeout_ms=2000)
     try:
         await admin.start()
-        return len((await admin.describe_cluster())["brokers"])
+        cluster = await admin.describe_cluster()
+        return cluster["cluster_id"], len(cluster["brokers"])
     except (KafkaError, OSError, TimeoutError):
-        return 0
+        return None, 0
     finally:
         await admin.close()

@@ -75,9 +75,13 @@ class Node:
         return self.folder / "console.log"
 
     @property
-    def formatted(self) -> bool:
-        """Whether the data folder belongs to a cluster already."""
-        return (self.folder / "data" / "meta.properties").exists()
+    def cluster_id(self) -> str | None:
+        """The cluster to which the data folder belongs; None if it is not formatted yet."""
+        try:
+            text = (self.folder / "data" / "meta.properties").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)["cluster.id"]
 
     def write(self) -> None:
         """Write settings and log configuration into the folder."""

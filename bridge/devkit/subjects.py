@@ -15,7 +15,7 @@ Change = dict[str, Any]
 """One change as JSON: what the journal keeps and replays."""
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer
+class Refused(Exception):
     """A request is refused with a Confluent error code; the HTTP status is its first three digits."""
 
     def __init__(self, code: int, message: str) -> None:

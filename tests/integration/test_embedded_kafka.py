@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from bridge.devkit.kafka import EmbeddedKafka
+from bridge.devkit.ports import free_ports
 from bridge.errors import KafkaUnavailable
 from tests.integration.reading import by_partition, read_topics
 from tests.integration.writing import create, send
@@ -119,6 +120,24 @@ async def test_failed_start_shows_the_end_of_the_log_and_leaves_nothing_running(
     with pytest.raises(KafkaUnavailable, match=r"log\.segment\.bytes"):
         await kafka.start()
     assert kafka.pids == {}
+
+
+async def test_port_that_was_asked_for_and_is_taken_is_an_error(kafka: EmbeddedKafka) -> None:
+    """By another Kafka, of all things, which answers properly, only that it is not ours."""
+    taken = int(kafka.bootstrap_servers.rpartition(":")[2])
+    with pytest.raises(KafkaUnavailable, match="already in use"):
+        await EmbeddedKafka(port=taken).start()
+
+
+async def test_port_that_is_taken_between_choice_and_use_is_chosen_again(
+    kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = int(kafka.bootstrap_servers.rpartition(":")[2])
+    choices = iter([[taken, *free_ports(2)], free_ports(3)])
+    monkeypatch.setattr("bridge.devkit.kafka.free_ports", lambda _count: next(choices))
+    async with EmbeddedKafka() as other:
+        assert other.bootstrap_servers != kafka.bootstrap_servers
+        assert next(choices, None) is None
 
 
 async def test_no_java_is_left_behind_when_the_parent_is_killed(tmp_path: Path) -> None:

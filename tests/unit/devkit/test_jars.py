@@ -13,7 +13,7 @@ import pytest
 from bridge.devkit import jars
 from bridge.devkit.jars import Jar, fetch, pinned
 from bridge.devkit.progress import Lines
-from bridge.errors import KafkaUnavailable, KafkaUnusable
+from bridge.errors import ConfigurationError, KafkaUnavailable, KafkaUnusable
 
 
 def jar(name: str, content: bytes) -> Jar:
@@ -85,6 +85,12 @@ def test_jgo_is_asked_at_the_mirror_and_says_when_nobody_answers_there(
     monkeypatch.setenv("SYNCBRIDGE_MAVEN_URL", "http://127.0.0.1:9/maven")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(KafkaUnavailable, match=r"cannot fetch a-1\.0\.jar .*refused"):
+        fetch(tmp_path, jars=(jar("a", b"x"),), progress=QUIET)
+
+
+def test_without_jgo_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jgo.maven", None)
+    with pytest.raises(ConfigurationError, match=r"syncbridge\[embedded\]"):
         fetch(tmp_path, jars=(jar("a", b"x"),), progress=QUIET)
 
 

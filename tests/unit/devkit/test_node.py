@@ -50,7 +50,10 @@ def test_files_hold_the_settings_and_the_place_of_the_log(tmp_path: Path) -> Non
     assert "auto.create.topics.enable=false" in lines
     assert f"log.dirs={tmp_path / 'node-1' / 'data'}" in lines
     assert f"appender.file.fileName = {each.log_file}" in (each.folder / "log4j2.properties").read_text()
-    assert not each.formatted
+    assert each.cluster_id is None
+    (each.folder / "data").mkdir()
+    (each.folder / "data" / "meta.properties").write_text("#\n#Sat Nov 21\nnode.id=1\ncluster.id=ETyz-A\n")
+    assert each.cluster_id == "ETyz-A"
 
 
 def test_password_reaches_the_storage_tool_salted_only(tmp_path: Path) -> None:
