@@ -169,7 +169,7 @@ class Connection:
         """Resets the TCP connection."""
         self.end(end)
         raw: socket.socket | None = self._transport.get_extra_info("socket")
-        if raw is not None:  # no lingering: the client sees a reset, not an orderly end
+        if raw is not None and raw.fileno() >= 0:  # no lingering: the client sees a reset, not an orderly end
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 

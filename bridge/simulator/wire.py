@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -128,12 +128,12 @@ def event_frames(changes: list[Change], options: Options) -> Iterator[Part]:
 def snapshot_rows(store: Store, sub: Subscription, options: Options) -> dict[str, list[Change]]:
     """The rows of a snapshot by entity type, in the order of the published lists; requested types only."""
     rows: dict[str, list[Change]] = {}
+    whatever_type = replace(sub, types=None)
     for t in TYPES.values():
-        asked = sub.types is None or t.name in sub.types
-        if (asked and t.documented) or (options.unknown_lists and not t.documented) or t.name in REQUIRED_LISTS:
-            rows[t.name] = [c for c in store.rows(t.name) if asked and wants(sub, c, options, snapshot=True)]
-            if not t.documented:
-                rows[t.name] = [c for c in store.rows(t.name) if wants(sub, c, options, snapshot=True)]
+        listed = (sub.types is None or t.name in sub.types) if t.documented else options.unknown_lists
+        if listed or t.name in REQUIRED_LISTS:
+            some = store.rows(t.name) if listed else ()
+            rows[t.name] = [c for c in some if wants(whatever_type, c, options, snapshot=True)]
     return rows
 
 
