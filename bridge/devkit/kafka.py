@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import shutil
 import tempfile
 import time
@@ -14,13 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
 from bridge.devkit.jars import fetch
 from bridge.devkit.java import find_java
 from bridge.devkit.node import HOST, Node, Ports, Scram
 from bridge.devkit.ports import free_ports
+from bridge.devkit.probe import describe
 from bridge.devkit.process import ChildProcess
 from bridge.errors import KafkaUnavailable
 
@@ -176,9 +173,7 @@ class EmbeddedKafka:
         The cluster's id is compared too: it might be another Kafka that answers on a port which ours could not get.
         """
         for node in nodes:
-            if not await _listens(node.ports.plain):
-                return False
-            cluster_id, brokers = await _describe(node.ports.plain)
+            cluster_id, brokers = await describe(node.ports.plain)
             if cluster_id != node.cluster_id or brokers < len(nodes):
                 return False
         return True
@@ -230,27 +225,3 @@ def _tail(path: Path, lines: int) -> str:
         return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
         return ""
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(HOST, port)
-    except OSError:
-        return False
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return True
-
-
-async def _describe(port: int) -> tuple[str | None, int]:
-    """Cluster id and number of brokers as the node behind `port` knows them; None and 0 if it does not answer yet."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=f"{HOST}:{port}", request_timeout_ms=2000)
-    try:
-        await admin.start()
-        cluster = await admin.describe_cluster()
-        return cluster["cluster_id"], len(cluster["brokers"])
-    except (KafkaError, OSError, TimeoutError):
-        return None, 0
-    finally:
-        await admin.close()
