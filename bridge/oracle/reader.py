@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from bridge.oracle.decode import Decoder
 from bridge.oracle.records import Record
@@ -34,9 +35,16 @@ async def _consumer(bootstrap: str, settings: dict[str, Any]) -> Any:
     return consumer
 
 
-async def _places(consumer: Any, prefix: str) -> list[TopicPartition]:
-    topics = [t for t in await consumer.topics() if entity_type_of(t, prefix)]
-    return [TopicPartition(t, p) for t in sorted(topics) for p in sorted(consumer.partitions_for_topic(t) or ())]
+async def _places(bootstrap: str, prefix: str, settings: dict[str, Any]) -> list[TopicPartition]:
+    """Partitions of all entity topics; a consumer knows only those of topics it has subscribed to, so this asks anew."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **settings)
+    await client.start()
+    try:
+        topics = sorted(t for t in await client.list_topics() if entity_type_of(t, prefix))
+        described = await client.describe_topics(topics) if topics else []
+    finally:
+        await client.close()
+    return [TopicPartition(t["topic"], p["partition"]) for t in described for p in t["partitions"]]
 
 
 async def read_all(
@@ -57,7 +65,7 @@ async def read_all(
     records: list[Record] = []
     broken: list[tuple[str, int, int, str]] = []
     try:
-        places = await _places(consumer, prefix)
+        places = await _places(bootstrap, prefix, settings)
         if not places:
             return records, broken
         consumer.assign(places)
@@ -147,7 +155,7 @@ class Follower:
                 self._note(place, messages, now)
 
     async def _assign(self, assigned: set[TopicPartition]) -> set[TopicPartition]:
-        places = set(await _places(self._consumer, self._prefix))
+        places = set(await _places(self._bootstrap, self._prefix, self._settings))
         if places <= assigned:
             return assigned
         at = {place: await self._consumer.position(place) for place in assigned}

@@ -8,13 +8,14 @@ give the same records again.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.changes.reconciler import Found, Reconciler, Row
 from bridge.changes.state import PublishedState
-from bridge.entities.change import Refused, Unmapped
+from bridge.entities.change import RECONCILE, Refused, Unmapped
 from bridge.entities.exact import Inexact
 from bridge.kafka.control import Control, LifecycleEvent, Position
 from bridge.kafka.envelope import Batches, Envelopes, Record
@@ -35,13 +36,11 @@ class Reader:
     """How frames are read; given by the composition root, so that shards need not know the wire.
 
     Attributes:
-        parse: raw frame -> messages.
-        exact: raw frame and its messages -> the same messages with exact numbers.
+        messages: raw frame -> its messages; exactly, number by number, if told so.
         rows: messages -> rows and what is not understood.
     """
 
-    parse: Callable[[bytes], list[Any]]
-    exact: Callable[[bytes, list[Any]], list[Any]]
+    messages: Callable[[bytes, bool], list[Any]]
     rows: Callable[[list[Any]], Reading]
 
 
@@ -74,6 +73,15 @@ class Transaction:
         return not self.noted and len(self.batches) == 1
 
 
+@dataclass(slots=True)
+class _Gap:
+    """An interruption whose end has not been seen yet: since when, why, and what the snapshot has told so far."""
+
+    from_ms: int
+    cause: str
+    found: Counter[str] = field(default_factory=Counter)
+
+
 class Assembler:
     """Makes transactions for one shard under one claim."""
 
@@ -93,6 +101,8 @@ class Assembler:
         self._state, self._reconciler, self._reader = state, reconciler, reader
         self._envelopes, self._control, self._codec = envelopes, control, codec
         self._state_topic, self._shard, self._divisor = state_topic, shard, divisor
+        self._gap: _Gap | None = None
+        self._lost_cause: str | None = None
 
     async def assemble(self, items: list[Item], head: Head, now_ms: int) -> Transaction:
         """Put the items into one transaction after `head`.
@@ -128,6 +138,8 @@ class Assembler:
                 if seq < last:
                     await asyncio.sleep(0)
             transaction.changes += len(changes)
+            if self._gap is not None:
+                self._gap.found.update(change[0] for change in changes if change[-1] == RECONCILE)
         transaction.head.seq = seq
         transaction.head.alive_ms = frame.arrived_us // 1000
         if found.refused or found.unmapped:
@@ -136,13 +148,13 @@ class Assembler:
     async def _reconcile(self, frame: Frame) -> Found:
         """Reconcile a frame; again with exact numbers if the fast reader may have rounded one."""
         if frame.messages is None:
-            frame.messages = self._reader.parse(frame.raw)
+            frame.messages = self._reader.messages(frame.raw, False)
         mark = self._state.mark()
         try:
             return await self._apply(frame, frame.messages, exact=False)
         except Inexact:
             self._state.rollback(mark)
-            return await self._apply(frame, self._reader.exact(frame.raw, frame.messages), exact=True)
+            return await self._apply(frame, self._reader.messages(frame.raw, True), exact=True)
 
     async def _apply(self, frame: Frame, messages: list[Any], *, exact: bool) -> Found:
         rows, unmapped = self._reader.rows(messages)
@@ -172,12 +184,15 @@ class Assembler:
         match what:
             case SessionOpened():
                 self._reconciler.open_session(initial=head.snapshot_ms is None)
+                if head.alive_ms is not None and self._gap is None:
+                    self._gap = _Gap(head.alive_ms, self._lost_cause or "restart")
                 head.session += 1
                 self._event(transaction, LifecycleEvent("session_opened", at_ms))
             case SnapshotCompleted(rows):
                 head.snapshot_ms = head.alive_ms = at_ms
                 transaction.completed += 1
                 self._event(transaction, LifecycleEvent("snapshot_completed", at_ms, counts=rows))
+                self._close_gap(transaction, at_ms)
             case SessionEnded():
                 head.alive_ms = what.alive_ms
                 transaction.ended += 1
@@ -188,7 +203,17 @@ class Assembler:
                 head.clean = True
                 self._event(transaction, LifecycleEvent("stopped", at_ms))
 
+    def _close_gap(self, transaction: Transaction, at_ms: int) -> None:
+        """Events between the last sign of life and this snapshot are missing; their net effect was reconciled."""
+        if self._gap is not None:
+            gap, self._gap = self._gap, None
+            event = LifecycleEvent(
+                "gap", at_ms, cause=gap.cause, from_ms=gap.from_ms, to_ms=at_ms, counts=dict(gap.found)
+            )
+            self._event(transaction, event)
+
     def _ended(self, transaction: Transaction, ended: SessionEnded, at_ms: int) -> None:
+        self._lost_cause = ended.cause
         event = LifecycleEvent(
             "session_lost",
             at_ms,

@@ -79,7 +79,7 @@ class Channel:
         """Append without waiting; False if the limit is reached and the item was not taken."""
         if type(item) is Frame:
             if self._items and self.bytes + _size(item) > self._high:
-                _forget_parsed(item)
+                item.messages = None
             waiting = self.bytes + _size(item)
             if waiting > self._limit and self._items:
                 return False
@@ -154,9 +154,3 @@ class Channel:
 def _size(frame: Frame) -> int:
     weight = 1 if frame.messages is None else PARSED_WEIGHT
     return FRAME_OVERHEAD_BYTES + weight * len(frame.raw)
-
-
-def _forget_parsed(frame: Frame) -> None:
-    """Plain `props` events can be read from the bytes again; a snapshot part may have been written anew while read."""
-    if frame.messages is not None and all(type(m) is dict and m.get("e") == "props" for m in frame.messages):
-        frame.messages = None

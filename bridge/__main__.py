@@ -1,0 +1,5 @@
+"""`python -m bridge` is `syncbridge`."""
+
+from bridge.cli import main
+
+main()
