@@ -1,0 +1,147 @@
+"""A websockets client connection that hands whole messages to a callback, without a coroutine or a queue per frame.
+
+Owns what is semi-private in websockets (`process_event`, `data_received`, `connection_lost`, `process_redirect`); the
+version is pinned, and tests/component/source holds these four by what they do.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import ssl as tls
+from typing import Any, Protocol, cast
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import DATA_OPCODES, Frame
+from websockets.protocol import OPEN, Event
+
+from bridge.errors import SessionLost
+
+# websockets writes whole frames into its debug log, and one of ours holds the token: its level is fixed here.
+_logger = logging.getLogger("bridge.source.connection")
+_logger.setLevel(logging.WARNING)
+
+
+class Sink(Protocol):
+    """Who is told what the connection brings; every method returns at once."""
+
+    def opened(self, connection: FeedConnection) -> None:
+        """The upgrade is accepted."""
+
+    def heard(self) -> None:
+        """Some bytes arrived."""
+
+    def message(self, raw: bytes) -> None:
+        """A whole message arrived."""
+
+    def closed(self, connection: FeedConnection) -> None:
+        """No message will come any more; may be told more than once."""
+
+
+class FeedConnection(ClientConnection):
+    """The connection; see the module."""
+
+    def __init__(self, sink: Sink, protocol: ClientProtocol, **options: Any) -> None:
+        super().__init__(protocol, **options)
+        self._sink = sink
+        self._fragments: list[bytes] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be written."""
+        return self.protocol.state is OPEN
+
+    def write(self, text: str) -> None:
+        """Write a text message straight to the transport: never waits, and is never behind anything that waits."""
+        self.protocol.send_text(text.encode())
+        self.send_data()
+
+    def set_reading(self, *, wanted: bool) -> None:
+        """Stop or go on taking bytes from the network."""
+        if not self.transport.is_closing():
+            (self.transport.resume_reading if wanted else self.transport.pause_reading)()
+
+    def end(self) -> SessionLost:
+        """Say how the connection ended, once it has."""
+        protocol = self.protocol
+        if protocol.close_rcvd is not None:
+            return SessionLost("closed", protocol.close_rcvd.reason, code=int(protocol.close_rcvd.code))
+        if isinstance(protocol.parser_exc, PayloadTooBig):
+            return SessionLost("oversized", str(protocol.parser_exc), code=1009)
+        if protocol.close_sent is not None and protocol.parser_exc is not None:
+            return SessionLost("bad_frame", str(protocol.parser_exc), code=int(protocol.close_sent.code))
+        return SessionLost("dropped", str(self.connection_exc or ""))
+
+    # What websockets calls
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the transport."""
+        self._sink.heard()
+        super().data_received(data)
+        if self.response is not None and self.protocol.handshake_exc is None and self.protocol.close_expected():
+            self._sink.closed(self)
+
+    def process_event(self, event: Event) -> None:
+        """The answer to the upgrade, then frames."""
+        if self.response is None or not isinstance(event, Frame):
+            super().process_event(event)
+            if self.protocol.handshake_exc is None:
+                self._sink.opened(self)
+        elif event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+        elif event.fin and not self._fragments:
+            self._sink.message(bytes(event.data))
+        else:
+            self._assemble(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        super().connection_lost(exc)
+        if self.response is not None and self.protocol.handshake_exc is None:
+            self._sink.closed(self)
+
+    def _assemble(self, frame: Frame) -> None:
+        """Put a fragmented message together; websockets bounds its size."""
+        self._fragments.append(bytes(frame.data))
+        if frame.fin:
+            whole, self._fragments = b"".join(self._fragments), []
+            self._sink.message(whole)
+
+
+class _Connect(connect):
+    """Follows no redirects: the token would be sent to whatever host the answer names."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+async def open_connection(
+    sink: Sink,
+    url: str,
+    *,
+    ssl: tls.SSLContext | None,
+    proxy: str | bool | None,
+    open_timeout_s: float,
+    close_timeout_s: float,
+    frame_bytes: int,
+) -> None:
+    """Connect and upgrade; the sink is told before the first message.
+
+    Raises:
+        Exception: see `upgrade.connection_failed`.
+    """
+    options: dict[str, Any] = {} if ssl is None else {"ssl": ssl}
+    await _Connect(
+        url,
+        compression=None,  # zlib costs more than all the rest, and the server is not known to offer it
+        proxy=cast("Any", proxy or None),
+        open_timeout=open_timeout_s,
+        ping_interval=None,  # the protocol has its own heartbeats, and a pong would hide a silent server
+        close_timeout=close_timeout_s,
+        max_size=frame_bytes,
+        logger=_logger,
+        create_connection=cast("Any", functools.partial(FeedConnection, sink)),
+        **options,
+    )
