@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,12 +17,20 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from bridge.errors import ConfigurationError
 
 ENV_PREFIX = "SYNCBRIDGE_"
 DEFAULT_FILE = Path("syncbridge.toml")
+OTHER_VARIABLES = (f"{ENV_PREFIX}CACHE", f"{ENV_PREFIX}MAVEN_URL")
+"""Variables of ours that are not settings: they belong to the embedded Kafka."""
 DEMO_HOST, LIVE_HOST = "demo.tradovateapi.com", "live.tradovateapi.com"
 
 
@@ -162,6 +171,14 @@ class Registry(Section):
     ca_file: Path | None = None
     timeout_s: Annotated[float, Field(gt=0)] = 10.0
 
+    @model_validator(mode="after")
+    def _address(self) -> Self:
+        if self.url is not None:
+            # Registries inside a private network often speak plain HTTP: that is for the user to judge.
+            remedy = "use registry.username and registry.password"
+            _check_url("registry.url", self.url, ("http", "https"), insecure=True, remedy=remedy)
+        return self
+
 
 class Http(Section):
     """Where probes, metrics and the status page are served."""
@@ -246,8 +263,12 @@ def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -
         return bound(**(overrides or {}))  # type: ignore[no-any-return] # a subclass made above only to bind the file
     except ValidationError as error:
         raise ConfigurationError("; ".join(_sentences(error))) from None
-    except tomllib.TOMLDecodeError as error:
+    except SettingsError:
+        raise ConfigurationError("; ".join(_not_json(os.environ))) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot read the configuration file {path}: {error.strerror}") from None
 
 
 def keys() -> dict[str, Any]:
@@ -278,29 +299,56 @@ def _sentences(error: ValidationError) -> Iterable[str]:
             yield f"unknown configuration key {name}{nearest(name, [*keys(), *Settings.model_fields])}"
         else:
             text = item["msg"].removeprefix("Value error, ")
-            yield f"{name}: {text}" if name else text
+            yield f"{name}: {text}" if name and not text.startswith(f"{name}.") else text
+
+
+def _variable(key: str) -> str:
+    return f"{ENV_PREFIX}{key.upper().replace('.', '__')}"
+
+
+def _not_json(environ: Mapping[str, str]) -> Iterable[str]:
+    """Lists and whole sections are given to the environment as JSON; say which variable is none, not what it holds."""
+    examples = {
+        _variable(key): "a list such as [1, 2]" for key, default in keys().items() if isinstance(default, tuple)
+    }
+    examples |= {_variable(section): "an object" for section in Settings.model_fields}
+    for name, value in environ.items():
+        if name.upper() in examples:
+            try:
+                json.loads(value)
+            except ValueError:
+                yield f"{name} must be JSON, {examples[name.upper()]}"
 
 
 def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = {f"{ENV_PREFIX}{key.upper().replace('.', '__')}" for key in keys()} | {f"{ENV_PREFIX}CACHE"}
-    sections = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = {_variable(key) for key in keys()} | set(OTHER_VARIABLES)
+    sections = {_variable(name) for name in Settings.model_fields}
     for name in environ:
         upper = name.upper()
         if upper.startswith(ENV_PREFIX) and upper not in known | sections:
             raise ConfigurationError(f"unknown environment variable {name}{nearest(upper, known)}")
 
 
-def _check_url(key: str, url: str, schemes: tuple[str, str], *, insecure: bool) -> None:
-    parts = urlsplit(url)
-    plain, _ = schemes
-    if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(f"{key} must be an address that begins with {plain}:// or {schemes[1]}://")
+def _check_url(
+    key: str,
+    url: str,
+    schemes: tuple[str, str],
+    *,
+    insecure: bool,
+    remedy: str = "use source.name and source.password",
+) -> None:
+    plain, safe = schemes
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its words may quote the address, and so a password in it
+        raise ValueError(f"{key} is not an address") from None
     if parts.username or parts.password:
-        raise ValueError(f"{key} must not carry credentials; use source.name and source.password")
+        raise ValueError(f"{key} must not carry credentials; {remedy}")
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ValueError(f"{key} must be an address that begins with {plain}:// or {safe}://")
     if parts.scheme == plain and not insecure and not _is_loopback(parts.hostname):
         raise ValueError(
-            f"{key} would send the token unencrypted to {parts.hostname}: use {schemes[1]}:// "
-            "(or set source.allow_insecure)"
+            f"{key} would send the token unencrypted to {parts.hostname}: use {safe}:// (or set source.allow_insecure)"
         )
 
 
