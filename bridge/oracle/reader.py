@@ -36,15 +36,19 @@ async def _consumer(bootstrap: str, settings: dict[str, Any]) -> Any:
 
 
 async def _places(bootstrap: str, prefix: str, settings: dict[str, Any]) -> list[TopicPartition]:
-    """Partitions of all entity topics; a consumer knows only those of topics it has subscribed to, so this asks anew."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **settings)
-    await client.start()
+    """Every partition of every entity topic. The consumer itself knows only topics that it was asked about."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **settings)
+    await admin.start()
     try:
-        topics = sorted(t for t in await client.list_topics() if entity_type_of(t, prefix))
-        described = await client.describe_topics(topics) if topics else []
+        topics = await admin.describe_topics()
     finally:
-        await client.close()
-    return [TopicPartition(t["topic"], p["partition"]) for t in described for p in t["partitions"]]
+        await admin.close()
+    return sorted(
+        TopicPartition(t["topic"], p["partition"])
+        for t in topics
+        if entity_type_of(t["topic"], prefix)
+        for p in t["partitions"]
+    )
 
 
 async def read_all(

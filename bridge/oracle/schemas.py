@@ -57,7 +57,7 @@ class Folder:
     """The shipped schemas: `<type>.avsc` and `released/<n>/<type>.avsc` hold `Value`; envelopes and keys are built."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or _shipped()
+        self.path = path or shipped()
         self._known: dict[bytes, Codec] = {}
         source = _load(self.path / "envelope" / "Source.avsc")
         key = _load(self.path / "keys" / "Key.avsc")
@@ -99,7 +99,8 @@ class Registry:
         return self._known[number]
 
 
-def _shipped() -> Path:
+def shipped() -> Path:
+    """The folder of schemas that comes with the package, or with the repository."""
     package = Path(__file__).resolve().parent.parent
     wheel = package / "_schemas"
     return wheel if wheel.is_dir() else package.parent / "schemas"
