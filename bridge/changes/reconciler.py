@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 from bridge.changes.state import PublishedState, Table
 from bridge.entities.change import CREATE, DELETE, INITIAL, LIVE, READ, RECONCILE, UPDATE, Change, Refused, Unmapped
 from bridge.entities.encoder import Encoder
-from bridge.entities.exact import exact_dumps
+from bridge.entities.exact import any_depth_dumps, refuse_rounded
 from bridge.errors import Unencodable
 
 Row: TypeAlias = tuple[str, str | None, list[Any], str | None, bool]
@@ -140,13 +140,13 @@ class Reconciler:
         for entity_type, event_type, entities, list_name, snapshot in rows:
             kind = self._kinds.get(entity_type)
             if kind is None:
-                self._set_aside(found, entity_type, event_type, entities, list_name, snapshot)
+                self._set_aside(found, entity_type, event_type, entities, list_name, snapshot, exact)
             elif snapshot:
                 for entity in entities:
                     self._snapshot_row(kind, entity, exact, found)
             elif event_type == "Deleted":
                 for entity in entities:
-                    self._deleted(kind, entity, found)
+                    self._deleted(kind, entity, exact, found)
             else:
                 for entity in entities:
                     self._upsert(kind, event_type, entity, exact, found)
@@ -159,8 +159,9 @@ class Reconciler:
             value, ts_ms = kind.encoder.encode(entity, exact)
         except Unencodable as error:
             if error.reason == "no_id" and kind.name in SYSTEM_SIGNALS:
-                self._set_aside(found, kind.name, event_type, [entity], None, False)
+                self._set_aside(found, kind.name, event_type, [entity], None, False, exact)
             else:
+                _must_be_whole(entity, exact)
                 self._refuse(found, kind, entity, event_type, error.reason, str(error))
             return
         number = entity["id"]
@@ -227,6 +228,7 @@ class Reconciler:
         try:
             value, ts_ms = kind.encoder.encode(entity, exact)
         except Unencodable as error:
+            _must_be_whole(entity, exact)
             self._refuse(found, kind, entity, None, error.reason, str(error))
             return
         number = entity["id"]
@@ -240,11 +242,12 @@ class Reconciler:
             return
         self._publish(kind, None, entity, number, value, ts_ms, INITIAL if self._initial else RECONCILE, found)
 
-    def _deleted(self, kind: Kind, entity: Any, found: Found) -> None:
+    def _deleted(self, kind: Kind, entity: Any, exact: bool, found: Found) -> None:
         """The body may be full or a stub; only the id counts (protocol section 9.1)."""
         self.counts.events += 1
         number = entity.get("id") if isinstance(entity, dict) else None
         if type(number) is not int or not -(1 << 63) <= number < 1 << 63:
+            _must_be_whole(entity, exact)
             reason = "not_an_object" if not isinstance(entity, dict) else "no_id" if number is None else "id_not_int64"
             self._refuse(found, kind, entity, "Deleted", reason, f"a Deleted {kind.name} needs an int64 id")
             return
@@ -287,7 +290,7 @@ class Reconciler:
         self.counts.refused[reason] += 1
         number = entity.get("id") if isinstance(entity, dict) else None
         known = number if type(number) is int and -(1 << 63) <= number < 1 << 63 else None
-        raw = exact_dumps(entity).encode()
+        raw = any_depth_dumps(entity).encode()
         found.refused.append(Refused(kind.name, known, event_type, reason, detail, raw))
 
     def _set_aside(
@@ -298,7 +301,15 @@ class Reconciler:
         entities: list[Any],
         list_name: str | None,
         snapshot: bool,
+        exact: bool,
     ) -> None:
+        _must_be_whole(entities, exact)
         names = self.counts.unmapped
         names[entity_type if entity_type in names or len(names) < MAX_NAMES else "(others)"] += len(entities)
         found.unmapped += [Unmapped(entity_type, event_type, list_name, snapshot, entity) for entity in entities]
+
+
+def _must_be_whole(raw: Any, exact: bool) -> None:
+    """What is kept as it came must not have been rounded by the fast reader (raises Inexact)."""
+    if not exact:
+        refuse_rounded(raw)

@@ -99,3 +99,30 @@ def _text(value: Any, depth: int) -> str:
         members = [f"{_text(key, 0)}:{_text(value[key], depth - 1)}" for key in sorted(value)]
         return "{" + ",".join(members) + "}"
     return value.text if isinstance(value, RawNumber) else _scalar(value)
+
+
+def any_depth_dumps(value: Any) -> str:
+    """As `exact_dumps` but at any depth, and slower: for what must be kept whole because it cannot be encoded.
+
+    Raises:
+        TypeError: not a JSON value.
+    """
+    out: list[str] = []
+    todo = [value]
+    while todo:
+        part = todo.pop()
+        if isinstance(part, (dict, list)):
+            todo += reversed(_taken_apart(part))
+        else:
+            out.append(_text(part, 0))
+    return "".join(out)
+
+
+def _taken_apart(part: dict[str, Any] | list[Any]) -> list[Any]:
+    """The members of an object or list, and the signs around them as text that goes out as it is."""
+    members = part if isinstance(part, list) else [part[key] for key in sorted(part)]
+    before = [""] * len(part) if isinstance(part, list) else [_text(key, 0) + ":" for key in sorted(part)]
+    pieces: list[Any] = [RawNumber("[" if isinstance(part, list) else "{")]
+    for at, member in enumerate(members):
+        pieces += [RawNumber(("," if at else "") + before[at]), member]
+    return [*pieces, RawNumber("]" if isinstance(part, list) else "}")]

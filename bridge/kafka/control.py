@@ -12,13 +12,17 @@ import fastavro
 
 from bridge.entities import schemas
 from bridge.entities.change import Refused, Unmapped
-from bridge.entities.exact import exact_dumps
+from bridge.entities.exact import any_depth_dumps
 from bridge.kafka.envelope import Record
 from bridge.kafka.framing import Framing
 from bridge.kafka.names import TopicNames
 
 PART_BYTES = 512 * 1024
 WHOLE_BYTES = 64 * 1024 * 1024
+NAME_CHARACTERS = 200
+"""Longest name that the broker may put into a field of ours; longer ones are kept with the raw content."""
+DETAIL_CHARACTERS = 1000
+MOST_COUNTS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +76,32 @@ class Control:
             "reason": event.reason,
             "from_ms": event.from_ms,
             "to_ms": event.to_ms,
-            "counts": dict(event.counts),
+            "counts": _counts(event.counts),
         }
         return self._names.events, self._events.record({"shard": at.shard}, value)
 
     def dead_letter(self, refused: Refused, at: Position) -> list[tuple[str, Record]]:
         """The raw thing in parts of at most 512 KiB, each with the hash of the whole.
 
-        Only what lies beyond 64 MiB is cut off, and `length` says so (invariant 6's one exception).
+        Only what lies beyond 64 MiB is cut off, and `length` says so (invariant 6's one exception). An event type that
+        is no name is kept beside the entity: `{"entity": ..., "eventType": ...}`.
         """
-        raw = refused.raw[:WHOLE_BYTES]
+        whole, event_type = refused.raw, refused.event_type
+        if not _is_name(event_type):
+            whole = b'{"entity":%b,"eventType":%b}' % (whole, any_depth_dumps(event_type).encode())
+            event_type = None
+        raw = whole[:WHOLE_BYTES]
         parts = [raw[i : i + PART_BYTES] for i in range(0, len(raw), PART_BYTES)] or [b""]
         common = {
             "reason": refused.reason,
-            "detail": refused.detail,
+            "detail": refused.detail[:DETAIL_CHARACTERS].encode(errors="replace").decode(),
             "entity_type": refused.entity_type,
             "entity_id": refused.entity_id,
-            "event_type": refused.event_type,
+            "event_type": event_type,
             "topic": self._names.entity(refused.entity_type) if refused.entity_type else None,
             "parts": len(parts),
-            "sha256": hashlib.sha256(refused.raw).hexdigest(),
-            "length": len(refused.raw),
+            "sha256": hashlib.sha256(whole).hexdigest(),
+            "length": len(whole),
             **_where(at),
         }
         return [
@@ -101,10 +110,15 @@ class Control:
         ]
 
     def unmapped(self, thing: Unmapped, at: Position) -> list[tuple[str, Record]]:
-        """The content as canonical JSON; if it is too large for one record, a dead letter instead."""
-        raw = exact_dumps(thing.content)
-        if len(raw) > PART_BYTES:
-            detail = f"{len(raw)} bytes of an unknown type are more than a record of the unmapped topic holds"
+        """The content as canonical JSON; a dead letter if it, or a name it came with, does not fit one record."""
+        raw = any_depth_dumps(thing.content)
+        if not all(map(_is_name, (thing.entity_type, thing.event_type, thing.list_name))):
+            whole = any_depth_dumps(thing._asdict()).encode()
+            refused = Refused(None, None, None, "bad_name", "the name of a type, event or list is none", whole)
+            return self.dead_letter(refused, at)
+        size = len(raw.encode())
+        if size > PART_BYTES:
+            detail = f"{size} bytes of an unknown type are more than a record of the unmapped topic holds"
             refused = Refused(None, None, thing.event_type, "too_large", f"{thing.entity_type}: {detail}", raw.encode())
             return self.dead_letter(refused, at)
         value = {
@@ -116,6 +130,20 @@ class Control:
             **_where(at),
         }
         return [(self._names.unmapped, self._unmapped.record({"entityType": thing.entity_type}, value))]
+
+
+def _is_name(word: str | None) -> bool:
+    """Whether a word from outside can stand in a field of ours: not too long, and with a UTF-8 form."""
+    return word is None or (len(word) <= NAME_CHARACTERS and not any("\ud800" <= c <= "\udfff" for c in word))
+
+
+def _counts(counts: Mapping[str, int]) -> dict[str, int]:
+    """Names of snapshot lists come from outside: what is no name, or one too many, is counted together."""
+    kept: dict[str, int] = {}
+    for name, number in counts.items():
+        word = name if _is_name(name) and len(kept) < MOST_COUNTS else "(others)"
+        kept[word] = kept.get(word, 0) + number
+    return kept
 
 
 def _where(at: Position) -> dict[str, int]:

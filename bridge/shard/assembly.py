@@ -16,7 +16,7 @@ from typing import Any
 from bridge.changes.reconciler import Found, Reconciler, Row
 from bridge.changes.state import PublishedState
 from bridge.entities.change import RECONCILE, Refused, Unmapped
-from bridge.entities.exact import Inexact
+from bridge.entities.exact import Inexact, refuse_rounded
 from bridge.kafka.control import Control, LifecycleEvent, Position
 from bridge.kafka.envelope import Batches, Envelopes, Record
 from bridge.kafka.statelog import Head, StateCodec
@@ -168,6 +168,8 @@ class Assembler:
                 found.changes += piece.changes
                 found.refused += piece.refused
                 found.unmapped += piece.unmapped
+        if not exact:
+            refuse_rounded([thing.content for thing in unmapped])
         found.unmapped += unmapped
         return found
 
