@@ -25,6 +25,13 @@ _AUTHORIZATION = (
     foreign.TransactionalIdAuthorizationFailed,
 )
 
+_LOGIN = (
+    foreign.AuthenticationFailedError,
+    foreign.AuthenticationMethodNotSupported,
+    foreign.SaslAuthenticationFailed,
+    foreign.UnsupportedSaslMechanismError,
+)
+
 
 class StaticToken(AbstractTokenProvider):  # type: ignore[misc] # aiokafka ships no types
     """An OAUTHBEARER token from the configuration or, read anew each time, from a file that something else renews."""
@@ -104,13 +111,12 @@ def translated(doing: str, cluster: Cluster) -> Iterator[None]:
                 f"{doing}: the cluster at {cluster.bootstrap_servers} refuses it ({type(error).__name__}); "
                 "grant this user the ACLs of docs/operations.md"
             ) from error
-        except (foreign.KafkaConnectionError, OSError, TimeoutError) as error:
+        except _LOGIN as error:
+            raise _login_refused(doing, cluster, f"{type(error).__name__}: {error}") from error
+        except (foreign.KafkaConnectionError, foreign.KafkaTimeoutError, OSError, TimeoutError) as error:
             refused = [r for r in reasons if "Authentication" in r or "SASL" in r.upper()]
             if refused:
-                raise KafkaUnusable(
-                    f"{doing}: the cluster at {cluster.bootstrap_servers} refuses the login ({refused[-1]}); "
-                    "check kafka.sasl_mechanism, kafka.sasl_username and kafka.sasl_password"
-                ) from error
+                raise _login_refused(doing, cluster, refused[-1]) from error
             raise KafkaUnavailable(
                 f"{doing}: no answer from Kafka at {cluster.bootstrap_servers} ({type(error).__name__}); "
                 "check kafka.bootstrap_servers and that the cluster is up"
@@ -118,6 +124,13 @@ def translated(doing: str, cluster: Cluster) -> Iterator[None]:
         except foreign.KafkaError as error:
             kind = KafkaUnavailable if error.retriable else KafkaUnusable
             raise kind(f"{doing}: {type(error).__name__}: {error}") from error
+
+
+def _login_refused(doing: str, cluster: Cluster, why: str) -> KafkaUnusable:
+    return KafkaUnusable(
+        f"{doing}: the cluster at {cluster.bootstrap_servers} refuses the login ({why}); "
+        "check kafka.security_protocol, kafka.sasl_mechanism, kafka.sasl_username and kafka.sasl_password"
+    )
 
 
 class _Tail(logging.Handler):

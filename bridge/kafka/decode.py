@@ -38,15 +38,15 @@ class RecordDecoder:
         """
         if data is None:
             return None
-        if data[:1] == b"\x00":
-            return fastavro.schemaless_reader(io.BytesIO(data[5:]), await self._schema(data), None)
+        if data[:1] == b"\x00" and len(data) >= 5:
+            return _read(data[5:], await self._schema(data))
         parsed = self._by_fingerprint.get(data[2:10]) if data[:2] == b"\xc3\x01" else None
         if parsed is None:
             raise KafkaUnusable(
                 f"a record is written with a schema that is not known here ({data[:10].hex()}); it comes from another "
                 "version of the bridge or from another program"
             )
-        return fastavro.schemaless_reader(io.BytesIO(data[10:]), parsed, None)
+        return _read(data[10:], parsed)
 
     async def _schema(self, data: bytes) -> Any:
         (number,) = struct.unpack(">I", data[1:5])
@@ -55,3 +55,12 @@ class RecordDecoder:
                 raise KafkaUnusable("the records were written with a schema registry; set registry.url")
             self._by_id[number] = fastavro.parse_schema(dict(await self._registry.schema(number)))
         return self._by_id[number]
+
+
+def _read(body: bytes, schema: Any) -> Any:
+    try:
+        return fastavro.schemaless_reader(io.BytesIO(body), schema, None)
+    except (EOFError, ValueError, LookupError, OverflowError) as error:
+        raise KafkaUnusable(
+            f"a record does not hold what its schema says ({type(error).__name__}: {error}); another program wrote it"
+        ) from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bridge.entities.catalogue import CATALOGUE, Lifecycle
+from bridge.kafka.control import PART_BYTES
 from bridge.kafka.names import TopicNames
 
 DAY_MS = 86_400_000
@@ -68,7 +69,7 @@ def wanted(names: TopicNames, divisor: int, max_record_bytes: int) -> list[Topic
     """All topics of the contract (section "topics" of docs/topics.md)."""
     common = {
         "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(2 * max_record_bytes + OVERHEAD_BYTES),
+        "max.message.bytes": str(2 * max(max_record_bytes, PART_BYTES) + OVERHEAD_BYTES),
     }
 
     def topic(name: str, config: Mapping[str, str]) -> Topic:
@@ -122,9 +123,14 @@ def differences(plan: Iterable[Topic], actual: Mapping[str, Actual]) -> list[Dif
         found += [
             Difference(topic.name, "config", key, value, there.config.get(key, ""))
             for key, value in topic.config.items()
-            if there.config.get(key) != value
+            if not _suits(key, value, there.config.get(key))
         ]
     return found
+
+
+def _suits(key: str, wanted: str, found: str | None) -> bool:
+    """More room than is needed does no harm; everything else must be as it should be."""
+    return found == wanted or (key == "max.message.bytes" and found is not None and int(found) >= int(wanted))
 
 
 def fatal(found: Iterable[Difference]) -> list[Difference]:

@@ -13,10 +13,11 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka import errors as foreign
 
-from bridge.errors import KafkaUnavailable, KafkaUnusable, OutcomeUnknown
+from bridge.errors import KafkaUnusable, OutcomeUnknown
 from bridge.kafka.client import Cluster, translated
 
 BATCH_BYTES = 256 * 1024
@@ -170,30 +171,43 @@ def _packed(producer: AIOKafkaProducer, records: Sequence[Record], timestamp_ms:
         if append(timestamp=timestamp_ms, key=key, value=value) is None:
             batches.append(producer.create_batch())
             append = batches[-1].append
-            if append(timestamp=timestamp_ms, key=key, value=value) is None:
-                raise KafkaUnusable(f"a record of {len(value or b'')} bytes does not fit an empty batch")
+            append(timestamp=timestamp_ms, key=key, value=value)  # an empty batch takes a record of any size
     for batch in batches:
         batch.close()
     return batches
 
 
 async def _close_hard(producer: AIOKafkaProducer) -> None:
-    """stop() waits for ever when the cluster is away; what it leaves behind is ended by hand.
+    """stop() waits for ever when the cluster is away; what it leaves behind is ended by hand. Never raises.
 
     A record that was handed over may still be delivered by the old object in that case; its epoch has been fenced by
     then, or the head shows it.
     """
+    connections = _transports(producer)
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await producer.stop()
     except (TimeoutError, foreign.KafkaError, AssertionError, OSError):
-        # There is no public way to end a stuck producer: end its task, and fail what still waits for it.
+        # There is no public way to end a stuck producer: end its task, fail what still waits for it, and drop the
+        # connections, whose orderly close would wait until a frozen broker has read what was sent to it.
         sender, accumulator = producer._sender, producer._message_accumulator  # noqa: SLF001
         if sender is not None and sender.sender_task is not None:
             sender.sender_task.cancel()
         accumulator.fail_all(foreign.ProducerClosed())
-        try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await producer.client.close()
-        except (TimeoutError, foreign.KafkaError, OSError) as error:
-            raise KafkaUnavailable(f"the connection to Kafka cannot be closed: {error}") from error
+        for connection in connections | _transports(producer):
+            connection.abort()
+        await _close_client(producer)
+
+
+def _transports(producer: AIOKafkaProducer) -> set[asyncio.WriteTransport]:
+    writers = [connection._writer for connection in producer.client._conns.values()]  # noqa: SLF001
+    return {writer.transport for writer in writers if writer is not None}
+
+
+async def _close_client(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await producer.client.close()
+    except (TimeoutError, foreign.KafkaError, OSError) as error:
+        # The caller is about to make a new producer; that must not fail because of an old connection.
+        structlog.get_logger().warning("kafka_connection_left_open", reason=f"{type(error).__name__}: {error}")

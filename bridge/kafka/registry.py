@@ -109,7 +109,10 @@ class Registry:
         if new:
             await self._call("PUT", f"/config/{name}", {"compatibility": COMPATIBILITY})
         answer = await self._call("POST", f"/subjects/{name}/versions", {"schema": orjson.dumps(schema).decode()})
-        return int(answer["id"])
+        try:
+            return int(answer["id"])
+        except (TypeError, LookupError, ValueError) as error:
+            raise KafkaUnusable(f"{self._url} does not answer as a schema registry; check registry.url") from error
 
     async def _call(self, method: str, path: str, body: Any = None, *, missing: Any = None) -> Any:
         async with self._slots:

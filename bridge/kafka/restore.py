@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from bridge.errors import KafkaUnusable
 from bridge.kafka.client import Cluster, translated
 from bridge.kafka.statelog import FRAMING_ID, HEAD_ID, Head, KeyFraming, StoredEntity, read_key, read_value
 
 FETCH_BYTES = 16 * 1024 * 1024
-CHUNK_RECORDS = 5_000
+CHUNK_RECORDS = 1_000
 TAIL_RECORDS = 64
 
 OnEntity = Callable[[str, int, StoredEntity | None], None]
@@ -104,8 +106,7 @@ async def _read(
             if record.offset >= end:
                 break
             records += 1
-            entity_type, number = read_key(record.key)
-            content = None if record.value is None else read_value(record.value)
+            (entity_type, number), content = _content(record)
             if content is None or isinstance(content, StoredEntity):
                 on_entity(entity_type, number, content)
             elif isinstance(content, Head) and number == HEAD_ID:
@@ -113,3 +114,13 @@ async def _read(
             elif isinstance(content, KeyFraming) and number == FRAMING_ID:
                 framing = content
     return Restored(head, committed_ms, framing, records)
+
+
+def _content(record: Any) -> tuple[tuple[str, int], StoredEntity | Head | KeyFraming | None]:
+    try:
+        return read_key(record.key), None if record.value is None else read_value(record.value)
+    except (ValueError, TypeError, LookupError, EOFError) as error:
+        raise KafkaUnusable(
+            f"offset {record.offset} of {record.topic}-{record.partition} is not a state record of the bridge "
+            f"({error}): another program writes to this topic; choose another kafka.topic_prefix"
+        ) from error

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
-from bridge.errors import KafkaUnusable
+from bridge.errors import KafkaUnavailable, KafkaUnusable
 from bridge.kafka.client import Cluster, translated
 from bridge.kafka.plan import Actual, Difference, Topic, differences, fatal
 
@@ -142,7 +142,11 @@ async def _counted(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, i
     described = await _describe(client, names)
     for topic in described:
         code = topic["error_code"]
-        if code not in (0, UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE):
+        if code == LEADER_NOT_AVAILABLE:
+            raise KafkaUnavailable(
+                f"topic {topic['topic']} has no leader at present; check that the cluster is healthy"
+            )
+        if code not in (0, UNKNOWN_TOPIC):
             remedy = "; grant this user the ACLs of docs/operations.md" if code == NOT_AUTHORIZED else ""
             raise KafkaUnusable(f"cannot look at topic {topic['topic']}: {_reason(code)}{remedy}")
     return {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] != UNKNOWN_TOPIC}

@@ -35,4 +35,9 @@ def configure(form: Literal["json", "console"], level: str) -> None:
         cache_logger_on_first_use=False,
     )
     quiet = logging.WARNING if level == "debug" else logging.CRITICAL
-    logging.basicConfig(stream=sys.stderr, level=quiet, format="%(levelname)s %(name)s %(message)s", force=True)
+    # Kept out of the output only, not of the log: why a login was refused stands nowhere but in aiokafka's warnings,
+    # and bridge.kafka.client listens to them.
+    shown = logging.StreamHandler(sys.stderr)
+    shown.setLevel(quiet)
+    shown.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[shown], force=True)
