@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
@@ -36,9 +37,9 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main() -> None:
-    """Reads the command line and serves."""
-    arguments = vars(parser().parse_args())
+def main(words: Sequence[str] | None = None) -> None:
+    """Reads the command line (or the given words) and serves; exits with 2 on a usage error."""
+    arguments = vars(parser().parse_args(words))
     parent_pid, shards = arguments.pop("parent_pid"), arguments.pop("shards")
     level = logging.INFO if arguments.pop("verbose") else logging.WARNING
     structlog.configure(

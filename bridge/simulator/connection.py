@@ -329,8 +329,8 @@ class Connection:
 
     def _part(self, part: Part) -> None:
         if self.log is not None and not self.ended:
-            self.send(part.text)
             self.log.delivered(part.changes, Kind.WITHHELD if self.silent else Kind.SNAPSHOT, now_us())
+            self.send(part.text)
 
     def _emit(self, part: Part, kind: Kind) -> None:
         """Writes one frame of events, if no fault prevents it."""
@@ -349,11 +349,11 @@ class Connection:
                     again = True
                 elif not self._spoil(fault, part, kind):
                     return
-        self.send(text)
         self.log.delivered(part.changes, Kind.WITHHELD if self.silent else kind, now_us())
+        self.send(text)
         if again:
-            self.send(text)
             self.log.delivered(part.changes, Kind.AGAIN, now_us())
+            self.send(text)
 
     def _spoil(self, fault: Fault, part: Part, kind: Kind) -> bool:
         """Does what a fault of the point `frame` asks for; whether the frame still goes out."""

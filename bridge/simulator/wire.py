@@ -14,6 +14,7 @@ from bridge.simulator.options import Options
 from bridge.simulator.sharding import RequestError, Subscription, wants
 from bridge.simulator.store import Change, Store
 
+MAX_ID_DIGITS = 19
 REQUIRED_LISTS = ("user", "contractGroup")
 
 
@@ -43,7 +44,8 @@ def parse_request(text: str) -> Request:
     fields = [*text.split("\n", 3), "", "", ""][:4]
     endpoint, number, query, body = (f.strip() for f in fields)
     query, body = ("" if f == "undefined" else f for f in (query, body))
-    return Request(endpoint.strip("/").lower(), int(number) if number.isdecimal() else None, query, body)
+    known = number.isdecimal() and len(number) < MAX_ID_DIGITS
+    return Request(endpoint.strip("/").lower(), int(number) if known else None, query, body)
 
 
 def json_body(request: Request) -> dict[str, Any]:

@@ -42,6 +42,7 @@ CHANGES = [
         ("/account/list\n-2\n\n", Request("account/list", None, "", "")),
         ("a\n1\n\n{\n}", Request("a", 1, "", "{\n}")),
         ("", Request("", None, "", "")),
+        ("a\n" + "9" * 5000, Request("a", None, "", "")),
     ],
 )
 def test_requests_of_real_clients(text: str, expected: Request) -> None:
