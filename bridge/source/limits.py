@@ -27,7 +27,7 @@ class RollingWindow:
 
     def __init__(self, most: int, window_s: float = 3600.0) -> None:
         if most < 1 or window_s <= 0:
-            raise ValueError("a window holds at least one thing and has a length")
+            raise ValueError("a window holds at least one thing, and has a length")
         self.most, self.window_s = most, window_s
         self._taken: deque[float] = deque(maxlen=most)
 

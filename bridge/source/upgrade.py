@@ -26,7 +26,7 @@ def connection_failed(error: Exception) -> SessionLost:
         case InvalidStatus():
             return _refused(error)
         case ssl.SSLError():
-            return SessionLost("tls", error.reason or str(error))
+            return SessionLost("tls", str(error))
         case TimeoutError():
             return SessionLost("connect_timeout", "the opening handshake took too long")
         case ProxyError():
