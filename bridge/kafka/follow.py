@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,7 +14,7 @@ from bridge.kafka.topics import partition_counts
 
 async def follow(
     cluster: Cluster, topics: Sequence[str], *, from_beginning: bool, until_end: bool
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any, None]:
     """Yield aiokafka's records of all partitions of the topics.
 
     Args:

@@ -73,7 +73,7 @@ class Source(Protocol):
     def converse(self, listener: Listener) -> Conversation:
         """A new conversation, not yet begun."""
 
-    def delay(self, lost: SessionLost, lasted_s: float, useful: bool) -> float:
+    def delay(self, lost: SessionLost, useful: bool) -> float:
         """Seconds to wait before the next conversation."""
 
 

@@ -28,6 +28,8 @@ from bridge.shard.writer import Writer
 FENCE_PATIENCE_S = 5.0
 SKEW_MS = 60_000
 ALIVE_S = 5.0
+USEFUL_AFTER_S = 30.0
+"""A session that was synced for so long, or completed a snapshot, proves that connecting works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +145,10 @@ class Runner:
                 lost = await conversation.run()
                 alive.cancel()
             self._conversation = None
-            useful = self.stats.phase == "live"
-            self._ended(lost, conversation.heard_us)
             lasted_s = self._clock.monotonic() - self._session_began
-            await self._rest(self._source.delay(lost, lasted_s, useful))
+            useful = self.stats.phase == "live" or (self._opened and lasted_s >= USEFUL_AFTER_S)
+            self._ended(lost, conversation.heard_us)
+            await self._rest(self._source.delay(lost, useful))
             await self._room(lost)
         self._put(Stopped())
 

@@ -1,0 +1,51 @@
+"""How frames are read: joins the wire's rows (`source`) to what the reconciler takes (`changes`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridge.changes.reconciler import Row
+from bridge.entities.change import Unmapped
+from bridge.shard.assembly import Reader, Reading
+from bridge.source import forward
+from bridge.source.rows import Rows, rows
+
+
+def frame_reader() -> Reader:
+    """The reader of the broker's frames."""
+    return Reader(messages=_messages, rows=read_rows)
+
+
+def _messages(raw: bytes, exact: bool) -> list[Any]:
+    return forward.messages(raw, exact=exact)
+
+
+def read_rows(messages: list[Any]) -> Reading:
+    """All rows of a frame's messages, in order, and what is not understood; hot.
+
+    Nearly every message is one `props` event with one entity, so that form is taken apart here; every other form is
+    `source.rows`' business.
+    """
+    known: list[Row] = []
+    unknown: list[Unmapped] = []
+    for message in messages:
+        try:
+            data = message["d"]
+            entity = data["entity"]
+            if message["e"] == "props" and type(entity) is dict:
+                entity_type, event_type = data["entityType"], data["eventType"]
+                if type(entity_type) is str and type(event_type) is str:
+                    known.append((entity_type, event_type, [entity], None, False))
+                    continue
+        except (KeyError, TypeError):
+            pass  # some other form: below
+        _read_any(message, known, unknown)
+    return known, unknown
+
+
+def _read_any(message: Any, known: list[Row], unknown: list[Unmapped]) -> None:
+    for part in rows(message):
+        if isinstance(part, Rows):
+            known.append(part)
+        else:
+            unknown.append(Unmapped(part.name or part.reason, None, None, False, part.raw))

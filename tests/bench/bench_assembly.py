@@ -1,0 +1,102 @@
+"""What one event costs between socket and producer, without either: `python -m tests.bench.bench_assembly`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import orjson
+
+from bridge.app.reading import frame_reader, read_rows
+from bridge.app.shards import Shared, _assembler, _codec, kinds
+from bridge.changes.reconciler import Reconciler
+from bridge.changes.state import PublishedState
+from bridge.config import load
+from bridge.entities.catalogue import CATALOGUE
+from bridge.entities.encoder import Encoder
+from bridge.kafka.client import Cluster
+from bridge.kafka.framing import SingleObject
+from bridge.kafka.statelog import Head
+from bridge.shard.assembly import Assembler
+from bridge.shard.channel import Frame
+from tests.bench.__main__ import payloads
+
+EVENTS, ROUNDS = 20_000, 7
+
+
+async def _framing() -> SingleObject:
+    return SingleObject()
+
+
+def main() -> None:
+    """Print microseconds an event, and J."""
+    settings = load()
+    shared = Shared(settings, Cluster(""), frame_reader(), _framing)
+    for per_frame in (10, 1):
+        figures = _measure(shared, per_frame)
+        j = figures["loads"]
+        for name, us in figures.items():
+            print(f"{per_frame:2} a frame  {name:10} {us:6.2f} us  {us / j:5.2f} J")
+
+
+def _measure(shared: Shared, per_frame: int) -> dict[str, float]:
+    state = PublishedState(CATALOGUE)
+    reconciler = Reconciler(
+        state, kinds(state, shared.encoders, "modAccountId"), divisor=4, remainder=0, max_value_bytes=900_000
+    )
+    framing = SingleObject()
+    codec = _codec(shared.settings, framing)
+    assembler = _assembler(shared, 0, framing, codec, state, reconciler, 1)
+    figures: dict[str, list[float]] = {"loads": [], "rows": [], "encode": [], "reconcile": [], "assemble": []}
+    for _ in range(ROUNDS):
+        raw = payloads(per_frame, EVENTS)
+        messages = [orjson.loads(r[1:]) for r in raw]
+        events = [(m["d"]["entityType"], m["d"]["entity"]) for frame in messages for m in frame]
+        rows = [read_rows(m)[0] for m in messages]
+        frames = [Frame(i, r, m, 1_700_000_000_000_000) for i, (r, m) in enumerate(zip(raw, messages, strict=True))]
+        figures["loads"].append(_timed(partial(_each, orjson.loads, [r[1:] for r in raw])))
+        figures["rows"].append(_timed(partial(_each, read_rows, messages)))
+        figures["encode"].append(_timed(partial(_encode, shared.encoders, events)))
+        figures["reconcile"].append(_timed(partial(_each, reconciler.apply, rows)))
+        state.rollback()
+        figures["assemble"].append(_timed(partial(_run, assembler, frames)))
+        state.commit()
+    return {name: statistics.median(values[1:]) for name, values in figures.items()}
+
+
+def _each(function: Callable[[Any], Any], items: list[Any]) -> None:
+    for item in items:
+        function(item)
+
+
+def _encode(encoders: Mapping[str, Encoder], events: list[tuple[str, Any]]) -> None:
+    for name, entity in events:
+        encoders[name].encode(entity)
+
+
+def _run(assembler: Assembler, frames: list[Frame]) -> None:
+    asyncio.run(_assemble(assembler, frames))
+
+
+async def _assemble(assembler: Assembler, frames: list[Frame]) -> None:
+    for start in range(0, len(frames), 200):
+        await assembler.assemble(list(frames[start : start + 200]), Head(), 1_700_000_000_000)
+
+
+def _timed(work: Callable[[], Any]) -> float:
+    gc.collect()
+    gc.disable()
+    began = time.process_time()
+    work()
+    used = time.process_time() - began
+    gc.enable()
+    return used / EVENTS * 1e6
+
+
+if __name__ == "__main__":
+    main()
