@@ -22,7 +22,7 @@ Handler = Callable[["Simulator", web.Request], Awaitable[web.StreamResponse]]
 
 async def control(simulator: Simulator, request: web.Request, endpoint: str) -> web.StreamResponse:
     """Answers a request under `/sim`; mistakes of the caller are 400 with a sentence."""
-    handler = _ROUTES.get((request.method, endpoint))
+    handler = ROUTES.get((request.method, endpoint))
     if handler is None:
         return unknown(endpoint)
     try:
@@ -138,7 +138,7 @@ async def _keep(simulator: Simulator, request: web.Request) -> web.Response:
     return reply({"lines": simulator.write_ledger(str((await body_of(request))["path"]))})
 
 
-_ROUTES: dict[tuple[str, str], Handler] = {
+ROUTES: dict[tuple[str, str], Handler] = {
     ("GET", "sim"): _status,
     ("GET", "sim/ledger"): _events,
     ("GET", "sim/ledger/events"): _events,
