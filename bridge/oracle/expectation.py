@@ -20,6 +20,7 @@ class Rules:
         divisor: number of partitions.
         expression: `modAccountId` or `modUserId`, None for one unsharded socket.
         uncertain_us: events written so shortly before the end of their socket may be missing.
+        uncertain_clean_us: the same where the client closed properly.
         delete_quiet_us: so long after a snapshot an entity that vanished unseen must be deleted.
         now_us: when the topics were read; None leaves vanished entities unjudged.
         gaps: (partition, from_us, to_us) of announced losses: events written then may be missing.
@@ -32,6 +33,7 @@ class Rules:
     divisor: int
     expression: str | None = "modAccountId"
     uncertain_us: int = 2_000_000
+    uncertain_clean_us: int = 200_000
     delete_quiet_us: int = 60_000_000
     now_us: int | None = None
     gaps: tuple[tuple[int, int, int], ...] = ()
@@ -82,10 +84,11 @@ class Expectations:
         """Every partition and entity that a socket showed."""
         return [(partition, (entity_type, number)) for partition, entity_type, number in self._shown]
 
-    def live(self, partition: int) -> Session | None:
-        """The socket that serves a partition now."""
-        alive = [s for s in self.sessions.values() if s.remainder == partition and not s.ended_us]
-        return max(alive, key=lambda s: s.synced_us, default=None)
+    def serving(self, partition: int, last: Version) -> Session | None:
+        """The newest socket of a partition, if it lived long enough to see the last version of an entity."""
+        mine = [s for s in self.sessions.values() if s.remainder == partition]
+        newest = max(mine, key=lambda s: s.synced_us, default=None)
+        return newest if newest is not None and self._certain(newest, last.at_ms * 1000) else None
 
     def endings(self, key: Key) -> list[Version]:
         """The versions that ended an entity."""
@@ -123,6 +126,7 @@ class Expectations:
             row.append(Expected(content, must, delivery.sent_us, delivery.kind))
 
     def _certain(self, session: Session, sent_us: int) -> bool:
-        if session.ended_us and sent_us > session.ended_us - self.rules.uncertain_us:
+        margin = self.rules.uncertain_clean_us if session.clean else self.rules.uncertain_us
+        if session.ended_us and sent_us > session.ended_us - margin:
             return False
         return not any(p == session.remainder and begin <= sent_us <= end for p, begin, end in self.rules.gaps)

@@ -157,9 +157,12 @@ class _Walk:
         self._state = None
 
     def _end(self) -> None:
-        """Is the last content the true one? Only a partition that is served now can know."""
-        last, session = self._all.last.get(self._key), self._all.live(self._partition)
-        if last is None or session is None or not last.known or not self._shown or self._foreign(last):
+        """Is the last content the true one? Only a socket that saw the last version can know."""
+        last = self._all.last.get(self._key)
+        if last is None or not last.known or not self._shown or self._foreign(last):
+            return
+        session = self._all.serving(self._partition, last)
+        if session is None:
             return
         if last.alive and last.content != self._state:
             self._blame("state_differs", f"the truth is {last.content.decode()}, committed is {_text(self._state)}")

@@ -53,5 +53,5 @@ def _session(line: dict[str, Any]) -> Session:
     types = None if line["types"] is None else frozenset(line["types"])
     return Session(
         line["session"], line["expression"], line["divisor"], line["remainder"], types, line["synced_us"],
-        line["ended_us"],
+        line["ended_us"], line["end"] == "client",
     )  # fmt: skip

@@ -85,7 +85,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One synced socket; `ended_us` is 0 while it lives, `types` None means all."""
+    """One synced socket.
+
+    `ended_us` is 0 while it lives, `types` None means all; `clean` means that the client itself closed it properly.
+    """
 
     id: int
     expression: str | None
@@ -94,6 +97,7 @@ class Session:
     types: frozenset[str] | None
     synced_us: int
     ended_us: int = 0
+    clean: bool = False
 
 
 class Kind(IntEnum):

@@ -103,7 +103,7 @@ class Connection:
         try:
             await self._receive()
         finally:
-            self.end("client")
+            self.end("gone")
 
     def send(self, payload: bytes) -> None:
         """Writes one text message at once."""

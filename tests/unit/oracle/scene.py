@@ -35,10 +35,10 @@ class Scene:
     def session(self, remainder: int) -> Session:
         return [s for s in self.sessions if s.remainder == remainder][-1]
 
-    def end_session(self, remainder: int) -> None:
+    def end_session(self, remainder: int, *, clean: bool = False) -> None:
         self.now += SECOND
         ended = self.session(remainder)
-        self.sessions[self.sessions.index(ended)] = replace(ended, ended_us=self.now)
+        self.sessions[self.sessions.index(ended)] = replace(ended, ended_us=self.now, clean=clean)
 
     def new_session(self, remainder: int) -> None:
         self.now += SECOND

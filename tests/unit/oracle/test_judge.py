@@ -242,7 +242,14 @@ def test_what_was_sent_just_before_the_end_may_be_missing() -> None:
     made.happen(ORDER, content(id=600, ordStatus="Canceled"), 4, published=False)
     made.end_session(0)
     assert made.judged().ok
-    assert wrong(made, uncertain_us=0) == {"lost"}
+    assert wrong(made, uncertain_us=0) == {"lost", "state_differs"}
+
+
+def test_a_client_that_closed_properly_has_what_was_sent_before() -> None:
+    made = scene()
+    made.happen(ORDER, content(id=600, ordStatus="Canceled"), 4, published=False)
+    made.end_session(0, clean=True)
+    assert wrong(made) == {"lost", "state_differs"}
 
 
 def test_what_was_sent_in_an_announced_gap_may_be_missing() -> None:
