@@ -5,7 +5,15 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.entities.exact import MAX_DEPTH, Inexact, RawNumber, exact_dumps, exact_loads, refuse_rounded
+from bridge.entities.exact import (
+    MAX_DEPTH,
+    Inexact,
+    RawNumber,
+    any_depth_dumps,
+    exact_dumps,
+    exact_loads,
+    refuse_rounded,
+)
 from bridge.errors import Unencodable
 
 
@@ -49,7 +57,7 @@ def test_nothing_is_lost_on_the_way_in_and_out(text: str, value: Any) -> None:
     ],
 )
 def test_the_text_is_canonical(value: Any, text: str) -> None:
-    assert exact_dumps(value) == text
+    assert exact_dumps(value) == any_depth_dumps(value) == text
     assert text.encode()
 
 
@@ -67,6 +75,13 @@ def test_depth_has_a_limit_on_the_way_out_and_does_no_harm_on_the_way_in() -> No
     with pytest.raises(Unencodable) as refused:
         exact_loads("[" * 200_000 + "]" * 200_000)
     assert refused.value.reason == "too_deep"
+
+
+def test_any_depth_can_be_written_where_it_must_be_kept() -> None:
+    assert any_depth_dumps(nested(MAX_DEPTH)) == exact_dumps(nested(MAX_DEPTH))
+    text = any_depth_dumps(nested(100_000))
+    assert text.startswith('[{"a":[{"a":')
+    assert (text.count("["), text.count("}")) == (50_000, 50_000)
 
 
 @pytest.mark.parametrize("digits", ["9223372036854775808.0", "18446744073709551616", "-9223372036854775809", "1e300"])
