@@ -34,7 +34,7 @@ QUICK = TokenLimits(
 Answer = Callable[[dict[str, Any]], web.Response]
 
 
-def granted(value: str, life_s: float = 4800.0, **more: Any) -> web.Response:
+def granted(value: str, life_s: float = 4800, **more: Any) -> web.Response:
     until = datetime.now(UTC) + timedelta(seconds=life_s)
     return web.json_response(
         {"accessToken": value, "expirationTime": until.isoformat().replace("+00:00", "Z"), "userId": 15460, **more}
@@ -102,6 +102,21 @@ class Owner:
     @property
     def causes(self) -> list[str]:
         return [trouble.cause for trouble in self.troubles]
+
+
+class Wall:
+    """The machine's clock, as far wrong as a test wants it."""
+
+    def __init__(self, ahead_s: float = 0.0) -> None:
+        self.ahead_s = ahead_s
+
+    def __call__(self) -> float:
+        return datetime.now(UTC).timestamp() + self.ahead_s
+
+
+LIFE_S = 4800.0
+DUE_S, OVER_S = LIFE_S - 500, LIFE_S + 500
+"""How far the clock moves until a token is due for renewal, and until it is over."""
 
 
 @contextlib.asynccontextmanager
@@ -237,11 +252,12 @@ async def test_no_more_logins_than_the_budget_allows() -> None:
 
 
 async def test_a_token_is_renewed_ahead_of_its_end_and_the_newest_is_handed_out() -> None:
-    api = Api([lambda _: granted("A", life_s=4)], [lambda _: granted("B", life_s=4000)])
-    async with owning(api) as owner, running(owner.keeper):
+    api, wall = Api([lambda _: granted("A")], [lambda _: granted("B")]), Wall()
+    async with owning(api, wall=wall) as owner:
         assert await owner.keeper.token() == "A"
-        await eventually(lambda: owner.keeper.renewals)
-        await eventually(lambda: owner.keeper.remaining_s > 3900)
+        wall.ahead_s = DUE_S
+        async with running(owner.keeper):
+            await eventually(lambda: owner.keeper.remaining_s > 4000)
         assert await owner.keeper.token() == "B"
 
     assert [call[0] for call in api.calls] == ["login", "renewal"]
@@ -250,15 +266,18 @@ async def test_a_token_is_renewed_ahead_of_its_end_and_the_newest_is_handed_out(
 
 
 async def test_while_renewing_fails_the_old_token_goes_on_until_it_is_over() -> None:
-    api = Api([lambda _: granted("A", life_s=4), lambda _: granted("C")], [lambda _: web.Response(status=503)])
-    limits = replace(QUICK, retry_first_s=0.3, retry_cap_s=0.3)
-    async with owning(api, limits=limits) as owner, running(owner.keeper):
+    api = Api([lambda _: granted("A"), lambda _: granted("C")], [lambda _: web.Response(status=503)])
+    wall = Wall()
+    async with owning(api, wall=wall, budget=BudgetLimits(renewals_per_hour=10_000)) as owner:
         assert await owner.keeper.token() == "A"
-        await eventually(lambda: "server_error" in owner.causes)
-        assert await owner.keeper.token() == "A"
-        await eventually(lambda: owner.keeper.logins == 2)
-        await eventually(lambda: owner.keeper.remaining_s > 100)
-        assert await owner.keeper.token() == "C"
+        wall.ahead_s = DUE_S
+        async with running(owner.keeper):
+            await eventually(lambda: "server_error" in owner.causes)
+            assert await owner.keeper.token() == "A"
+            wall.ahead_s = OVER_S
+            await eventually(lambda: owner.keeper.logins == 2)
+            await eventually(lambda: owner.keeper.remaining_s > 4000)
+            assert await owner.keeper.token() == "C"
 
 
 @pytest.mark.parametrize(
@@ -270,10 +289,12 @@ async def test_while_renewing_fails_the_old_token_goes_on_until_it_is_over() -> 
     ],
 )
 async def test_a_token_that_cannot_be_renewed_is_replaced(answer: Answer) -> None:
-    api = Api([lambda _: granted("A", life_s=1), lambda _: granted("B")], [answer])
-    async with owning(api) as owner, running(owner.keeper):
-        await eventually(lambda: owner.keeper.logins == 2)
-        await eventually(lambda: owner.keeper.remaining_s > 100)
+    api, wall = Api([lambda _: granted("A"), lambda _: granted("B")], [answer]), Wall()
+    async with owning(api, wall=wall) as owner:
+        await owner.keeper.token()
+        wall.ahead_s = DUE_S
+        async with running(owner.keeper):
+            await eventually(lambda: owner.keeper.remaining_s > 4000)
         assert await owner.keeper.token() == "B"
 
     assert owner.causes == ["expired"]
@@ -305,11 +326,8 @@ async def test_a_token_in_doubt_is_renewed_first() -> None:
 
 @pytest.mark.parametrize("ours_is_ahead_s", [-7200.0, 7200.0])
 async def test_a_wrong_clock_of_ours_is_corrected_by_the_servers_date(ours_is_ahead_s: float) -> None:
-    def wall() -> float:
-        return datetime.now(UTC).timestamp() + ours_is_ahead_s
-
     api = Api([lambda _: granted("A", life_s=4000)])
-    async with owning(api, wall=wall) as owner:
+    async with owning(api, wall=Wall(ours_is_ahead_s)) as owner:
         await owner.keeper.token()
 
         assert owner.keeper.remaining_s == pytest.approx(4000, abs=10)
@@ -353,7 +371,7 @@ async def test_a_spent_token_in_the_file_is_not_used(tmp_path: Path) -> None:
     api = Api([lambda _: granted("A"), lambda _: granted("B")])
     async with owning(api, token_path=tmp_path / "token") as owner:
         await owner.keeper.token()
-    async with owning(api, token_path=tmp_path / "token", wall=lambda: datetime.now(UTC).timestamp() + 4800) as owner:
+    async with owning(api, token_path=tmp_path / "token", wall=Wall(OVER_S)) as owner:
         assert await owner.keeper.token() == "B"
 
 
@@ -367,13 +385,16 @@ async def test_an_invalidated_token_is_not_taken_back_from_the_file(tmp_path: Pa
 
 
 async def test_a_token_that_another_process_renewed_is_taken_over(tmp_path: Path) -> None:
-    api = Api([lambda _: granted("A", life_s=2)], [lambda _: granted("B")])
+    api, wall = Api([lambda _: granted("A")], [lambda _: granted("B")]), Wall()
     async with api.serve(), aiohttp.ClientSession() as http:
-        owners = [Owner(api.url, http, token_path=tmp_path / "token") for _ in range(2)]
+        owners = [Owner(api.url, http, token_path=tmp_path / "token", wall=wall) for _ in range(2)]
+        before = [await owner.keeper.token() for owner in owners]
+        wall.ahead_s = DUE_S
         async with running(owners[0].keeper), running(owners[1].keeper):
-            await eventually(lambda: all(owner.keeper.remaining_s > 100 for owner in owners))
-            tokens = [await owner.keeper.token() for owner in owners]
+            await eventually(lambda: all(owner.keeper.remaining_s > 4000 for owner in owners))
+        tokens = [await owner.keeper.token() for owner in owners]
 
+    assert before == ["A", "A"]
     assert tokens == ["B", "B"]
     assert [call[0] for call in api.calls] == ["login", "renewal"]
 
