@@ -122,7 +122,7 @@ class Registry:
         return tenacity.retry(
             retry=tenacity.retry_if_exception_type(KafkaUnavailable),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
-            wait=tenacity.wait_exponential_jitter(initial=0.1, max=2.0),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.1, max=2.0, jitter=0.1),
             reraise=True,
         )(call)
 

@@ -30,7 +30,7 @@ class Patience:
 
         retrying = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(KafkaUnavailable),
-            wait=tenacity.wait_exponential_jitter(initial=FIRST_S, max=MOST_S, jitter=FIRST_S),
+            wait=tenacity.wait_exponential_jitter(multiplier=FIRST_S, max=MOST_S, jitter=FIRST_S),
             before_sleep=tell,
         )
 

@@ -1,0 +1,182 @@
+"""Limits, order, pausing. The event loop's clock is the test's own, so nothing here waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bridge.shard.channel import FRAME_OVERHEAD_BYTES, LONGEST_PAUSE_S, PARSED_WEIGHT, Channel, Frame, Item, Note
+from bridge.shard.notes import Alive
+
+HIGH, LIMIT = 100_000, 1_000_000
+
+
+async def later(seconds: float) -> None:
+    """Set the loop's clock forward, and let everything run that is due then."""
+    loop = asyncio.get_running_loop()
+    now = loop.time
+    loop.time = lambda: now() + seconds  # type: ignore[method-assign]
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+class Reading:
+    """A socket that can be told to pause, and counts how often."""
+
+    def __init__(self, high: int = HIGH, limit: int = LIMIT) -> None:
+        self.said: list[str] = []
+        self.channel = Channel(high, limit, lambda: self.said.append("pause"), lambda: self.said.append("resume"))
+
+
+def frame(size: int = 1000, number: int = 1, *, parsed: bool = True) -> Frame:
+    return Frame(number, b"a" * size, [{}] if parsed else None, 0)
+
+
+def weight(item: Frame) -> int:
+    return FRAME_OVERHEAD_BYTES + len(item.raw) * (1 if item.messages is None else PARSED_WEIGHT)
+
+
+NOTE = Note(Alive(), 5)
+
+
+async def test_items_come_out_in_order() -> None:
+    channel = Reading().channel
+    items: list[Item] = [frame(number=1), NOTE, frame(number=2), NOTE, frame(number=3)]
+    assert all(channel.put(item) for item in items)
+    assert len(channel) == 5
+    assert channel.take(HIGH) == items
+    assert (len(channel), channel.bytes, channel.take(HIGH)) == (0, 0, [])
+
+
+async def test_take_stops_after_enough_bytes_but_never_within_a_frame() -> None:
+    channel = Reading().channel
+    for number in range(5):
+        channel.put(frame(number=number))
+    taken = channel.take(weight(frame()) + 1)
+    assert [item.number for item in taken if isinstance(item, Frame)] == [0, 1]
+    assert channel.bytes == 3 * weight(frame())
+    assert len(channel.take(1)) == 1
+
+
+async def test_frames_beyond_the_high_water_mark_keep_only_their_bytes() -> None:
+    channel = Reading().channel
+    first, second, third = frame(10_000), frame(10_000), frame(10_000)
+    for each in (first, second, third):
+        assert channel.put(each)
+    assert first.messages is not None
+    assert second.messages is None
+    assert third.messages is None
+    assert channel.bytes == weight(first) + weight(second) + weight(third)
+
+
+async def test_a_frame_alone_keeps_its_parsed_form_however_large() -> None:
+    channel = Reading().channel
+    large = frame(LIMIT)
+    assert channel.put(large)
+    assert large.messages is not None
+
+
+async def test_at_the_limit_frames_are_refused_and_notes_are_not() -> None:
+    channel = Reading().channel
+    assert channel.put(frame(LIMIT // 2, parsed=False))
+    assert channel.put(frame(LIMIT // 2 - 2 * FRAME_OVERHEAD_BYTES, parsed=False))
+    assert channel.bytes == LIMIT
+    before = len(channel)
+    assert not channel.put(frame(1, parsed=False))
+    assert (channel.bytes, len(channel)) == (LIMIT, before)
+    assert channel.put(NOTE)
+
+
+async def test_after_taking_there_is_room_again() -> None:
+    channel = Reading().channel
+    channel.put(frame(LIMIT - FRAME_OVERHEAD_BYTES, parsed=False))
+    assert not channel.put(frame())
+    channel.take(1)
+    assert channel.put(frame())
+
+
+async def test_above_the_mark_reading_pauses_and_resumes_when_drained_to_a_quarter() -> None:
+    reading = Reading()
+    for _ in range(20):
+        reading.channel.put(frame(10_000, parsed=False))
+    assert reading.said == ["pause"]
+    while reading.channel.bytes > HIGH // 4:
+        assert reading.said == ["pause"]
+        reading.channel.take(1)
+    assert reading.said == ["pause", "resume"]
+
+
+async def test_a_pause_never_lasts_longer_than_the_server_tolerates() -> None:
+    reading = Reading()
+    reading.channel.put(frame(HIGH))
+    await later(LONGEST_PAUSE_S - 0.1)
+    assert reading.said == ["pause"]
+    await later(0.11)
+    assert reading.said == ["pause", "resume"]
+
+
+async def test_after_giving_up_no_new_pause_until_it_was_drained() -> None:
+    reading = Reading()
+    reading.channel.put(frame(HIGH, parsed=False))
+    await later(LONGEST_PAUSE_S)
+    reading.channel.put(frame(HIGH, parsed=False))
+    reading.channel.take(1)
+    reading.channel.put(frame(HIGH, parsed=False))
+    assert reading.said == ["pause", "resume"]
+    while reading.channel.take(1):
+        pass
+    reading.channel.put(frame(HIGH))
+    assert reading.said == ["pause", "resume", "pause"]
+
+
+async def test_resuming_in_time_disarms_the_timer() -> None:
+    reading = Reading()
+    reading.channel.put(frame(HIGH))
+    reading.channel.take(1)
+    await later(10 * LONGEST_PAUSE_S)
+    assert reading.said == ["pause", "resume"]
+
+
+async def test_drop_empties_and_lets_reading_go_on() -> None:
+    reading = Reading()
+    first, second = frame(HIGH), frame(10)
+    for item in (first, NOTE, second):
+        reading.channel.put(item)
+    size = reading.channel.bytes
+    assert reading.channel.drop() == (2, size)
+    assert (len(reading.channel), reading.channel.bytes) == (0, 0)
+    assert reading.said == ["pause", "resume"]
+    assert not await reading.channel.wait(0)
+
+
+async def test_wait_returns_at_once_when_something_is_there() -> None:
+    channel = Reading().channel
+    channel.put(NOTE)
+    assert await channel.wait(0)
+
+
+async def test_wait_ends_when_something_comes() -> None:
+    channel = Reading().channel
+    waiting = asyncio.create_task(channel.wait(1000))
+    await later(0)
+    assert not waiting.done()
+    channel.put(NOTE)
+    assert await waiting
+
+
+async def test_wait_ends_without_anything_when_the_time_is_over() -> None:
+    channel = Reading().channel
+    waiting = asyncio.create_task(channel.wait(5))
+    await later(4.9)
+    assert not waiting.done()
+    await later(0.2)
+    assert not await waiting
+
+
+async def test_the_most_bytes_that_ever_waited_are_remembered() -> None:
+    channel = Reading().channel
+    channel.put(frame(5000))
+    most = channel.bytes
+    channel.take(HIGH)
+    channel.put(frame(10))
+    channel.take(HIGH)
+    assert channel.most_bytes == most
