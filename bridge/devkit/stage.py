@@ -62,6 +62,8 @@ class Plan:
         settings: further configuration of the bridge, `section.key` to value.
         folder: where data and logs go; None for a temporary folder.
         cpus: processors of the bridge alone, for benchmarks.
+        kafka: a cluster that runs already and goes on running; None starts one for this stage.
+        prefix: topic prefix; None for the bridge's own default.
     """
 
     shards: int = 4
@@ -70,6 +72,8 @@ class Plan:
     settings: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     cpus: str | None = None
+    kafka: EmbeddedKafka | None = None
+    prefix: str | None = None
 
 
 class Stage:
@@ -82,9 +86,9 @@ class Stage:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.kafka = EmbeddedKafka(data_dir=plan.folder / "kafka" if plan.folder else None)
+        self.kafka = plan.kafka or EmbeddedKafka(data_dir=plan.folder / "kafka" if plan.folder else None)
         self.registry = DevRegistry() if plan.registry else None
-        self.prefix = "tradovate.demo"
+        self.prefix = plan.prefix or "tradovate.demo"
         self.bridge_url = f"http://127.0.0.1:{free_ports(1)[0]}"
         self.bridge: Process | None = None
         self._simulator: Process | None = None
@@ -98,7 +102,8 @@ class Stage:
             self.folder = self.plan.folder or Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
             self.folder.mkdir(parents=True, exist_ok=True)
             self._simulator = self._spawn("simulator", ["bridge.simulator", *self._flags()])
-            await self._stack.enter_async_context(self.kafka)
+            if self.plan.kafka is None:
+                await self._stack.enter_async_context(self.kafka)
             if self.registry is not None:
                 await self._stack.enter_async_context(self.registry)
             self._stack.push_async_callback(self._end, self._simulator)
@@ -132,8 +137,12 @@ class Stage:
         """The simulator's own endpoints."""
         return self._addresses["control"]
 
-    def environment(self) -> dict[str, str]:
-        """The bridge's configuration as environment variables, on top of our own environment."""
+    def environment(self, changes: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The bridge's configuration as environment variables, on top of our own environment.
+
+        Args:
+            changes: settings that win over the plan's, `section.key` to value.
+        """
         settings = {
             "source.rest_url": self.rest_url,
             "source.socket_url": self.socket_url,
@@ -141,9 +150,11 @@ class Stage:
             "source.password": "demo",
             "sharding.divisor": str(self.plan.shards),
             "kafka.bootstrap_servers": self.kafka.bootstrap_servers,
+            "kafka.topic_prefix": self.prefix,
             "http.port": self.bridge_url.rsplit(":", 1)[1],
             **({"registry.url": self.registry_url} if self.registry_url else {}),
             **self.plan.settings,
+            **(changes or {}),
         }
         named = {f"SYNCBRIDGE_{key.upper().replace('.', '__')}": value for key, value in settings.items()}
         return {**os.environ, **named}
@@ -155,9 +166,14 @@ class Stage:
         if status:
             raise StageFailed(f"`topics apply` ended with status {status}:\n{process.tail()}")
 
-    def start_bridge(self) -> Process:
-        """`syncbridge run`; returns at once."""
-        self.bridge = self._spawn("bridge", ["bridge", "run"], environment=self.environment(), cpus=self.plan.cpus)
+    def start_bridge(self, name: str = "bridge", changes: Mapping[str, str] | None = None) -> Process:
+        """`syncbridge run`; returns at once. Several may run beside each other; the newest is `bridge`.
+
+        Args:
+            name: of its log.
+            changes: settings that win over the plan's; a second bridge needs its own `http.port`.
+        """
+        self.bridge = self._spawn(name, ["bridge", "run"], environment=self.environment(changes), cpus=self.plan.cpus)
         self._stack.push_async_callback(self._end, self.bridge)
         return self.bridge
 

@@ -207,6 +207,8 @@ class Connection:
                 payload = bytes(message.data)
                 self.write(bytes((_PONG, len(payload))) + payload)
             elif message.type is WSMsgType.CLOSE and not self.silent:
+                if self.log is not None:
+                    self.log.code = message.data
                 self.end("client")
                 await self._ws.close()
             elif message.type is not WSMsgType.PONG:

@@ -41,6 +41,7 @@ class SessionLog:
         synced_us: when the first snapshot part was written.
         ended_us: when it ended, 0 while it lives.
         end: how it ended: `client`, `close`, `drop`, `half_open` ...
+        code: the WebSocket close code that the client sent, None if it sent none.
     """
 
     id: int
@@ -48,6 +49,7 @@ class SessionLog:
     synced_us: int
     ended_us: int = 0
     end: str = ""
+    code: int | None = None
     numbers: array[int] = field(default_factory=lambda: array("q"))
     sent: array[int] = field(default_factory=lambda: array("q"))
     kinds: bytearray = field(default_factory=bytearray)
@@ -124,7 +126,8 @@ def session_line(log: SessionLog) -> bytes:
     value: dict[str, Any] = {
         "session": log.id, "types": None if sub.types is None else sorted(sub.types), "expression": sub.expression,
         "divisor": sub.divisor, "remainder": sub.remainder, "synced_us": log.synced_us, "ended_us": log.ended_us,
-        "end": log.end, "events": log.events, "users": None if sub.users is None else sorted(sub.users),
+        "end": log.end, "code": log.code, "events": log.events,
+        "users": None if sub.users is None else sorted(sub.users),
         "accounts": None if sub.accounts is None else sorted(sub.accounts),
     }  # fmt: skip
     return orjson.dumps(value) + b"\n"

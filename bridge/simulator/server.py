@@ -32,6 +32,8 @@ from bridge.simulator.world import Burst, World
 
 _log = structlog.get_logger("simulator")
 _TICK_S = 0.005
+_MAX_BODY = 256 << 20
+"""Tests inject frames that are larger than any client should accept."""
 
 
 class Simulator:
@@ -90,7 +92,7 @@ class Simulator:
 
     async def start(self) -> None:
         """Listens and, if the options give a rate, begins to trade."""
-        app = web.Application(client_max_size=16 << 20)
+        app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
