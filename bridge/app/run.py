@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from bridge.app import cluster as parts
+from bridge.app import garbage
 from bridge.app.reading import frame_reader
 from bridge.app.shards import VERSION, Shared, build
 from bridge.app.source import Broker
@@ -81,6 +82,7 @@ class Bridge:
                 served(http.host, http.port, self.shards, self._registry(shared), about)
             )
             self._fleet = Fleet([runner for runner, _ in built])
+            garbage.settle()
             if self._stop.is_set():
                 return
             self._logger.info("listening", http=self.address)

@@ -100,6 +100,7 @@ class Writer:
 
     def _account(self, transaction: Transaction, began: float) -> None:
         stats, now = self._stats, self._clock.monotonic()
+        stats.waiting_bytes = self._channel.bytes
         self._not_before = now + self._floor_s
         stats.commit.observe(now - began)
         if transaction.oldest_us:

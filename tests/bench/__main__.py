@@ -24,11 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bridge.devkit.stage import Plan, Stage
-from bridge.oracle.decode import Decoder
-from bridge.oracle.reader import Follower, read_all
 from bridge.oracle.report import percentile
 from bridge.simulator.load import LoadStream, keys
 from bridge.simulator.population import Account
+from tests.bench.probe import Probe
 
 SAY = Console(stderr=True)
 MOST_S = 300.0
@@ -112,17 +111,14 @@ async def _latency(cpu: str, options: argparse.Namespace) -> dict[str, Any]:
 
 async def _paced(stage: Stage, process: psutil.Process, options: argparse.Namespace) -> dict[str, float]:
     count = int(options.rate * options.seconds / stage.plan.shards)
-    async with Follower(stage.kafka.bootstrap_servers, stage.prefix) as follower:
-        await asyncio.sleep(2)  # the follower finds its partitions; what it reads before is not counted
-        from_us = time.time_ns() // 1000
+    async with Probe(stage) as probe:
         before = await _events(stage)
         cpu, began = _cpu(process), time.monotonic()
         rate = options.rate / stage.plan.shards
         told = await stage.control("POST", "load", {"events": count, "per_frame": 1, "rate": rate})
         await _until(stage, before + told["events"])
         seconds, used = time.monotonic() - began, _cpu(process) - cpu
-        await asyncio.sleep(1)
-        times = await _latencies(stage, follower, from_us)
+        times = await probe.latencies_ms(told["events"])
     return {
         "p50_ms": percentile(times, 0.5) or 0.0,
         "p99_ms": percentile(times, 0.99) or 0.0,
@@ -130,20 +126,6 @@ async def _paced(stage: Stage, process: psutil.Process, options: argparse.Namesp
         "core": used / seconds,
         "cpu_us": used / told["events"] * 1e6,
     }
-
-
-async def _latencies(stage: Stage, follower: Follower, from_us: int) -> list[float]:
-    """Read time minus the time in the event itself, which the simulator writes when it sends (whole milliseconds)."""
-    records, _ = await read_all(stage.kafka.bootstrap_servers, stage.prefix, Decoder(stage.registry_url))
-    read = follower.read_us()
-    times = []
-    for record in records:
-        at = read.get((record.entity_type, record.partition, record.offset))
-        source = (record.value or {}).get("source") or {}
-        sent_ms = source.get("ts_ms", 0)
-        if at is not None and sent_ms * 1000 >= from_us:
-            times.append(at / 1000 - sent_ms)
-    return times
 
 
 async def _snapshot(cpu: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -195,8 +177,9 @@ def _bridge_pid(stage: Stage) -> int:
 
 
 async def _events(stage: Stage) -> int:
-    status = await stage.status()
-    assert status is not None, "the bridge does not answer"
+    """Changes committed so far; asks again when a busy bridge does not answer in time."""
+    while (status := await stage.status()) is None:
+        stage.check()
     return sum(s["events"] for s in status["shards"])
 
 

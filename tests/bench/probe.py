@@ -1,0 +1,78 @@
+"""Latency as a consumer sees it: from the time in the event, which the simulator writes when it sends, to the poll."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from bridge.devkit.stage import Stage
+
+TYPES = ("order", "fill", "position", "cashBalance", "marginSnapshot")
+"""The types of the simulator's load."""
+
+_TIME = re.compile(rb"\x12tradovate\x1ctradovate\.demo\x08demo")
+
+
+class Probe:
+    """A `read_committed` consumer that polls all the time while the block runs.
+
+    It finds `source.ts_ms` in the bytes (it follows version, connector, name and environment), so that reading costs
+    little and does not disturb what it measures.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._seen: list[tuple[float, bytes]] = []
+        self._consumer: Any = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin at the present ends."""
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._stage.kafka.bootstrap_servers,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=100,
+        )
+        await self._consumer.start()
+        shards = range(self._stage.plan.shards)
+        partitions = [TopicPartition(f"{self._stage.prefix}.{name}", p) for name in TYPES for p in shards]
+        self._consumer.assign(partitions)
+        await self._consumer.seek_to_end(*partitions)
+        self._task = asyncio.create_task(self._poll())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop polling."""
+        if self._task is not None:
+            self._task.cancel()
+        await self._consumer.stop()
+
+    async def latencies_ms(self, expected: int) -> list[float]:
+        """Wait until all of them have been read, then say how long each took."""
+        async with asyncio.timeout(30):
+            while len(self._seen) < expected:  # noqa: ASYNC110 - the consumer tells nobody
+                await asyncio.sleep(0.05)
+        return [at_ms - _sent_ms(value) for at_ms, value in self._seen]
+
+    async def _poll(self) -> None:
+        while True:
+            found = await self._consumer.getmany(timeout_ms=100)
+            now_ms = time.time_ns() / 1e6
+            self._seen += [(now_ms, m.value) for messages in found.values() for m in messages if m.value]
+
+
+def _sent_ms(value: bytes) -> int:
+    match = _TIME.search(value)
+    assert match is not None, "no source in the record"
+    number, shift, at = 0, 0, match.end()
+    while True:
+        byte = value[at]
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (number >> 1) ^ -(number & 1)
+        at, shift = at + 1, shift + 7
