@@ -48,9 +48,9 @@ def rows(message: Any) -> Sequence[Rows | Unmapped]:
     """Take a forwarded message apart, in order. Accepts any JSON value and never raises."""
     if not isinstance(message, dict):
         return () if message is None else (Unmapped("message", "", message),)
-    if "e" not in message:
-        return list(_snapshot(message.get("d"), message))
     data = message.get("d")
+    if "e" not in message:
+        return list(_snapshot(data, message))
     if message["e"] != "props":
         return (Unmapped("event", _name(message["e"]), message),)
     if isinstance(data, list):
