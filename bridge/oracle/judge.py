@@ -98,7 +98,9 @@ class _Walk:
             self._miss(self._shown[self._next : found])
             self._next = found + 1
             self._measure(record, self._shown[found])
-            self._where(record)
+            # A snapshot need not be sharded, and its foreign rows may be published.
+            if self._shown[found].kind != Kind.SNAPSHOT:
+                self._where(record)
         elif record.op == "d" and self._vanished():
             self._where(record)
         elif record.after == self._state and record.op != "d":

@@ -231,7 +231,10 @@ class Simulator:
             "rest": self.rest_url, "socket": self.socket_url, "control": self.control_url, "rate": self.rate,
             "produced": self.produced, **self.ledger.counts(), "tokens": self.tokens.issued,
             "sockets": [
-                {"socket": c.number, "remainder": c.remainder, "synced": c.log is not None, "backlog": c.backlog}
+                {
+                    "socket": c.number, "remainder": c.remainder, "synced": c.log is not None, "silent": c.silent,
+                    "backlog": c.backlog,
+                }
                 for c in self.connections.values()
             ],
             "unfired": [f.id for f in self.faults.unfired()],

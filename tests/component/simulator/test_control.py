@@ -51,7 +51,7 @@ async def test_status(control: Control) -> None:
     async with connected(control.simulator) as client:
         await client.sync(1, 2)
         _, status = await control.call("GET", "")
-        assert status["sockets"] == [{"socket": 1, "remainder": 1, "synced": True, "backlog": 0}]
+        assert status["sockets"] == [{"socket": 1, "remainder": 1, "synced": True, "silent": False, "backlog": 0}]
         assert status["sessions"] == 1
         assert status["rest"] == control.simulator.rest_url
 

@@ -112,6 +112,14 @@ def test_an_entity_sent_on_the_wrong_socket_is_in_the_wrong_partition() -> None:
     assert wrong(made, sharded=False) == set()
 
 
+def test_rows_of_a_snapshot_that_is_not_sharded_may_be_published() -> None:
+    made = Scene()
+    version = made.happen(("position", 8), content(id=8), 3, sent=False)
+    made.deliveries.append(Delivery(made.session(0).id, version.number, made.now, Kind.SNAPSHOT))
+    made.publish(0, version.key, version.content)
+    assert made.judged().ok
+
+
 def test_source_of_another_shard_is_a_wrong_partition() -> None:
     made = scene()
     made.spoil_source(WORKING, shard=1)
