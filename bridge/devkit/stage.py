@@ -58,7 +58,7 @@ class Plan:
     """What to put on the stage.
 
     Attributes:
-        simulator: options of the simulator, as its flags.
+        simulator: options of the simulator, as its flags; those without a value have an empty one.
         settings: further configuration of the bridge, `section.key` to value.
         folder: where data and logs go; None for a temporary folder.
         cpus: processors of the bridge alone, for benchmarks.
@@ -141,7 +141,7 @@ class Stage:
         """The bridge's configuration as environment variables, on top of our own environment.
 
         Args:
-            changes: settings that win over the plan's, `section.key` to value.
+            changes: settings that win over the plan's, `section.key` to value; an empty one takes the key away.
         """
         settings = {
             "source.rest_url": self.rest_url,
@@ -156,7 +156,7 @@ class Stage:
             **self.plan.settings,
             **(changes or {}),
         }
-        named = {f"SYNCBRIDGE_{key.upper().replace('.', '__')}": value for key, value in settings.items()}
+        named = {f"SYNCBRIDGE_{key.upper().replace('.', '__')}": value for key, value in settings.items() if value}
         return {**os.environ, **named}
 
     async def create_topics(self) -> None:
@@ -220,7 +220,7 @@ class Stage:
 
     def _flags(self) -> list[str]:
         flags = {"port": "0", **self.plan.simulator}
-        return [part for name, value in flags.items() for part in (f"--{name.replace('_', '-')}", value)]
+        return [part for name, value in flags.items() for part in (f"--{name.replace('_', '-')}", value) if part]
 
     def _spawn(
         self, name: str, module: list[str], environment: Mapping[str, str] | None = None, cpus: str | None = None
