@@ -18,7 +18,10 @@ from bridge.entities.primitives import text, varint
 Record: TypeAlias = tuple[bytes, bytes | None]
 Batches: TypeAlias = dict[str, list[Record]]
 
-_NULL, _SOME, _FALSE = b"\x00", b"\x02", b"\x00"
+_ABSENT, _PRESENT = b"\x00", b"\x02"
+"""Branches of `union null | T`."""
+_FALSE, _NOTHING = b"\x00", b""
+_OPS = {op: text(op) for op in ("r", "c", "u", "d")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Optional(dict[int | None, bytes]):
 
     def __missing__(self, number: int | None) -> bytes:
         """Encode, and remember unless there are suspiciously many."""
-        encoded = _NULL if number is None else _SOME + varint(number)
+        encoded = _ABSENT if number is None else _PRESENT + varint(number)
         if len(self) < self.LIMIT:
             self[number] = encoded
         return encoded
@@ -95,7 +98,6 @@ class Envelopes:
         position = varint(frame) + varint(last)
         arrived = varint(received_us) + _FALSE
         now = varint(now_ms)
-        tails = {op: arrived + text(op) + now for op in ("r", "c", "u", "d")}
         received_ms = received_us // 1000
         state = batches.setdefault(self._state_topic, [])
         for entity_type, number, op, before, after, ts_ms, account_id, user_id, snapshot in changes:
@@ -106,8 +108,10 @@ class Envelopes:
             value = b"".join(
                 (
                     kind.value,
-                    _NULL if before is None else _SOME + before,
-                    _NULL if after is None else _SOME + after,
+                    _ABSENT if before is None else _PRESENT,
+                    before or _NOTHING,
+                    _ABSENT if after is None else _PRESENT,
+                    after or _NOTHING,
                     source,
                     varint(received_ms if ts_ms is None else ts_ms),
                     snapshots[snapshot],
@@ -115,7 +119,9 @@ class Envelopes:
                     position,
                     account,
                     user,
-                    tails[op],
+                    arrived,
+                    _OPS[op],
+                    now,
                 )
             )
             key = kind.key + identity
@@ -127,7 +133,6 @@ class Envelopes:
                 records.append((key, None))
                 state.append((kind.state_key + identity, None))
             else:
-                state.append(
-                    (kind.state_key + identity, b"".join((kind.state_value, account, user, varint(len(after)), after)))
-                )
+                stored = b"".join((kind.state_value, account, user, varint(len(after)), after))
+                state.append((kind.state_key + identity, stored))
         return seq

@@ -15,7 +15,7 @@ from typing import Any
 
 from bridge.changes.reconciler import Found, Reconciler, Row
 from bridge.changes.state import PublishedState
-from bridge.entities.change import RECONCILE, Refused, Unmapped
+from bridge.entities.change import RECONCILE, Change, Refused, Unmapped
 from bridge.entities.exact import Inexact, refuse_rounded
 from bridge.kafka.control import Control, LifecycleEvent, Position
 from bridge.kafka.envelope import Batches, Envelopes, Record
@@ -114,8 +114,12 @@ class Assembler:
         worked = 0
         for item in items:
             if type(item) is Frame:
-                await self._frame(item, transaction, now_ms)
-                worked += len(item.raw)
+                size = len(item.raw)
+                if size < LARGE_FRAME_BYTES:
+                    self._small_frame(item, transaction, now_ms)
+                else:
+                    await self._large_frame(item, transaction, now_ms)
+                worked += size
                 if worked > TURN_BYTES:
                     worked = 0
                     await asyncio.sleep(0)
@@ -126,52 +130,70 @@ class Assembler:
         transaction.batches[self._state_topic] = state
         return transaction
 
-    async def _frame(self, frame: Frame, transaction: Transaction, now_ms: int) -> None:
-        found = await self._reconcile(frame)
-        transaction.frames += 1
-        transaction.oldest_us = transaction.oldest_us or frame.arrived_us
-        changes, seq = found.changes, transaction.head.seq
-        if changes:
-            last = seq + len(changes)
-            for part in _slices(changes):
-                seq = self._envelopes.add(part, seq, last, frame.number, frame.arrived_us, now_ms, transaction.batches)
-                if seq < last:
-                    await asyncio.sleep(0)
-            transaction.changes += len(changes)
-            if self._gap is not None:
-                self._gap.found.update(change[0] for change in changes if change[-1] == RECONCILE)
-        transaction.head.seq = seq
-        transaction.head.alive_ms = frame.arrived_us // 1000
-        if found.refused or found.unmapped:
-            self._set_aside(found, frame, transaction)
-
-    async def _reconcile(self, frame: Frame) -> Found:
-        """Reconcile a frame; again with exact numbers if the fast reader may have rounded one."""
-        if frame.messages is None:
-            frame.messages = self._reader.messages(frame.raw, False)
+    def _small_frame(self, frame: Frame, transaction: Transaction, now_ms: int) -> None:
+        """A frame that takes no time worth sharing; hot, so it is done without a coroutine."""
         mark = self._state.mark()
+        rows, unmapped = self._reader.rows(self._messages(frame))
         try:
-            return await self._apply(frame, frame.messages, exact=False)
+            _refuse_rounded(unmapped)
+            found = self._reconciler.apply(rows)
         except Inexact:
             self._state.rollback(mark)
-            return await self._apply(frame, self._reader.messages(frame.raw, True), exact=True)
+            rows, unmapped = self._reader.rows(self._reader.messages(frame.raw, True))
+            found = self._reconciler.apply(rows, exact=True)
+        head = transaction.head
+        if found.changes:
+            last = head.seq + len(found.changes)
+            self._add(found.changes, last, frame, transaction, now_ms)
+        self._finish(frame, transaction, found, unmapped)
 
-    async def _apply(self, frame: Frame, messages: list[Any], *, exact: bool) -> Found:
-        rows, unmapped = self._reader.rows(messages)
-        if len(frame.raw) < LARGE_FRAME_BYTES:
-            found = self._reconciler.apply(rows, exact=exact)
-        else:
-            found = Found()
-            for part in _row_slices(rows):
-                await asyncio.sleep(0)
-                piece = self._reconciler.apply(part, exact=exact)
-                found.changes += piece.changes
-                found.refused += piece.refused
-                found.unmapped += piece.unmapped
-        if not exact:
-            refuse_rounded([thing.content for thing in unmapped])
-        found.unmapped += unmapped
+    async def _large_frame(self, frame: Frame, transaction: Transaction, now_ms: int) -> None:
+        """The same in slices, with a turn for others after each: a snapshot may hold 50,000 rows in one frame."""
+        mark = self._state.mark()
+        rows, unmapped = self._reader.rows(self._messages(frame))
+        try:
+            _refuse_rounded(unmapped)
+            found = await self._reconcile_slices(rows, exact=False)
+        except Inexact:
+            self._state.rollback(mark)
+            rows, unmapped = self._reader.rows(self._reader.messages(frame.raw, True))
+            found = await self._reconcile_slices(rows, exact=True)
+        last = transaction.head.seq + len(found.changes)
+        for start in range(0, len(found.changes), SLICE_ROWS):
+            self._add(found.changes[start : start + SLICE_ROWS], last, frame, transaction, now_ms)
+            await asyncio.sleep(0)
+        self._finish(frame, transaction, found, unmapped)
+
+    async def _reconcile_slices(self, rows: list[Row], *, exact: bool) -> Found:
+        found = Found()
+        for part in _row_slices(rows):
+            piece = self._reconciler.apply(part, exact=exact)
+            found.changes += piece.changes
+            found.refused += piece.refused
+            found.unmapped += piece.unmapped
+            await asyncio.sleep(0)
         return found
+
+    def _messages(self, frame: Frame) -> list[Any]:
+        return self._reader.messages(frame.raw, False) if frame.messages is None else frame.messages
+
+    def _add(self, changes: list[Change], last: int, frame: Frame, transaction: Transaction, now_ms: int) -> None:
+        head = transaction.head
+        head.seq = self._envelopes.add(
+            changes, head.seq, last, frame.number, frame.arrived_us, now_ms, transaction.batches
+        )
+        transaction.changes += len(changes)
+        if self._gap is not None:
+            self._gap.found.update(change[0] for change in changes if change[-1] == RECONCILE)
+
+    def _finish(self, frame: Frame, transaction: Transaction, found: Found, unmapped: list[Unmapped]) -> None:
+        transaction.frames += 1
+        transaction.oldest_us = transaction.oldest_us or frame.arrived_us
+        transaction.head.alive_ms = frame.arrived_us // 1000
+        if unmapped:
+            found.unmapped += unmapped
+        if found.refused or found.unmapped:
+            self._set_aside(found, frame, transaction)
 
     def _set_aside(self, found: Found, frame: Frame, transaction: Transaction) -> None:
         at = self._position(transaction, frame)
@@ -251,12 +273,10 @@ def _put(batches: Batches, records: Sequence[tuple[str, Record]]) -> None:
         batches.setdefault(topic, []).append(record)
 
 
-def _slices(changes: list[Any]) -> Iterator[list[Any]]:
-    if len(changes) <= SLICE_ROWS:
-        yield changes
-        return
-    for start in range(0, len(changes), SLICE_ROWS):
-        yield changes[start : start + SLICE_ROWS]
+def _refuse_rounded(unmapped: list[Unmapped]) -> None:
+    """What is not understood is kept as exactly as what is."""
+    if unmapped:
+        refuse_rounded([thing.content for thing in unmapped])
 
 
 def _row_slices(rows: list[Row]) -> Iterator[list[Row]]:
