@@ -1,10 +1,11 @@
-"""The process: check the topics, then open everything at once, and close it in order."""
+"""The process: look at the topics, open everything at once, and close it in order."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -17,10 +18,17 @@ from bridge.app.source import Broker
 from bridge.config import Settings
 from bridge.errors import BridgeError
 from bridge.kafka import topics
+from bridge.kafka.client import Cluster
+from bridge.kafka.framing import Framing
 from bridge.operate.http import served
 from bridge.operate.metrics import ShardCollector, ShardView
 from bridge.shard.fleet import Fleet
 from bridge.shard.patience import Patience
+
+T = TypeVar("T")
+
+KAFKA_PATIENCE_S = 5.0
+"""So long we wait for a first look at the topics before the sockets open without it."""
 
 
 class Bridge:
@@ -52,43 +60,56 @@ class Bridge:
         Raises:
             BridgeError: as its exit code says.
         """
-        cluster = parts.cluster(self._settings)
-        plan = parts.plan(self._settings)
-        patience = Patience(self._logger)
         self._logger.info("starting", version=VERSION, **self._about())
-        checking = asyncio.create_task(patience.wait_for("check_topics", lambda: topics.check(cluster, plan)))
-        stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait([checking, stopping], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if self._stop.is_set():
-            checking.cancel()
-            return
-        await checking
-        await self._serve(cluster, patience)
-
-    async def _serve(self, cluster: Any, patience: Patience) -> None:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._broker)
-            registering = asyncio.create_task(
-                patience.wait_for("register_schemas", lambda: parts.framing(self._settings))
-            )
-            stack.callback(registering.cancel)
-            shared = Shared(self._settings, cluster, frame_reader(), lambda: asyncio.shield(registering))
+            cluster, patience = parts.cluster(self._settings), Patience(self._logger)
+            checking = self._background(stack, patience.wait_for("check_topics", lambda: self._check(cluster)))
+            framing = self._background(stack, self._framing(checking, patience))
+            shared = Shared(self._settings, cluster, frame_reader(), lambda: asyncio.shield(framing))
             built = [build(shared, r, self._broker.source(r)) for r in self._settings.sharding.remainders]
             self.shards[:] = [view for _, view in built]
-            http = self._settings.http
-            about = {"version": VERSION, **self._about()}
-            self.address = await stack.enter_async_context(
-                served(http.host, http.port, self.shards, self._registry(shared), about)
-            )
-            self._fleet = Fleet([runner for runner, _ in built])
-            garbage.settle()
-            if self._stop.is_set():
-                return
-            self._logger.info("listening", http=self.address)
-            keeping = asyncio.create_task(self._broker.keep_token())
-            stack.callback(keeping.cancel)
-            await self._run_fleet(self._fleet)
+            await self._serve(stack, shared)
+            await self._first_look(checking)
+            fleet = self._fleet = Fleet([runner for runner, _ in built])
+            if not self._stop.is_set():
+                self._background(stack, self._broker.keep_token())
+                garbage.settle()
+                await self._run_fleet(fleet)
+
+    async def _check(self, cluster: Cluster) -> None:
+        await topics.check(cluster, parts.plan(self._settings))
+
+    async def _framing(self, checking: asyncio.Task[None], patience: Patience) -> Framing:
+        """What shards wait for before they claim: the topics are right, the schemas are registered."""
+        await asyncio.shield(checking)
+        return await patience.wait_for("register_schemas", lambda: parts.framing(self._settings))
+
+    async def _first_look(self, checking: asyncio.Task[None]) -> None:
+        """Wrong topics must stop us before a socket opens; but a cluster that is away must not keep us from listening.
+
+        Raises:
+            KafkaUnusable: the topics are wrong.
+        """
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([checking, stopping], return_when=asyncio.FIRST_COMPLETED, timeout=KAFKA_PATIENCE_S)
+        stopping.cancel()
+        if checking.done():
+            checking.result()
+
+    def _background(self, stack: AsyncExitStack, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run beside the rest, end with it; its error is told by whoever waits for the result."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        stack.callback(task.cancel)
+        return task
+
+    async def _serve(self, stack: AsyncExitStack, shared: Shared) -> None:
+        http = self._settings.http
+        about = {"version": VERSION, **self._about()}
+        registry = self._registry(shared)
+        self.address = await stack.enter_async_context(served(http.host, http.port, self.shards, registry, about))
+        self._logger.info("listening", http=self.address)
 
     async def _run_fleet(self, fleet: Fleet) -> None:
         try:

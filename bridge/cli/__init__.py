@@ -8,6 +8,7 @@ import typer
 
 from bridge.cli import broker, check, demo, run, schemas, simulate, tail, topics
 from bridge.errors import BridgeError
+from bridge.operate import logs
 
 app = typer.Typer(
     name="syncbridge",
@@ -32,6 +33,7 @@ app.command()(broker.broker)
 
 def main() -> None:
     """Run the command; errors go to stderr in one sentence that says what to do, with their exit code."""
+    logs.configure("console", "warning")  # until a verb has read its settings
     try:
         app()
     except BridgeError as error:
