@@ -130,7 +130,7 @@ class Pressure(Section):
     """What may wait in memory while Kafka is slow or away, per shard."""
 
     memory_mb: Annotated[int, Field(ge=1)] = 64
-    high_water_kb: Annotated[int, Field(ge=1)] = 2048
+    high_water_kb: Annotated[int, Field(ge=1)] = 8192
 
 
 class Kafka(Section):

@@ -81,7 +81,7 @@ class Channel:
             if self._items and self.bytes + _size(item) > self._high:
                 item.messages = None
             waiting = self.bytes + _size(item)
-            if waiting > self._limit and self._items:
+            if waiting > self._limit and self.bytes:
                 return False
             self.bytes = waiting
             if waiting > self._high and not self._paused and not self._tired:

@@ -20,8 +20,8 @@ from bridge.shard.claim import Claim
 from bridge.shard.ports import Clock, Log
 from bridge.shard.stats import ShardStats
 
-MOST_BYTES = 2 * 1024 * 1024
-"""Frames put into one transaction: more would only make it later."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Frames put into one transaction, as the channel counts them (some 2,000 events): more would only make it later."""
 LOOK_S = 5.0
 
 
