@@ -70,3 +70,8 @@ def test_password_reaches_the_storage_tool_salted_only(tmp_path: Path) -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert "secret" not in repr(Scram({"u": "secret"}))
+
+
+def test_a_random_cluster_id_may_begin_with_a_hyphen(tmp_path: Path) -> None:
+    """Kafka's tool takes `-t -abc` for two options."""
+    assert "--cluster-id=-abc" in node(tmp_path).format_arguments("-abc")
