@@ -7,7 +7,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bridge.simulator.connection import Connection, now_us
+from bridge.simulator.connection import Connection
+from bridge.simulator.link import now_us
 from bridge.simulator.load import Key, LoadStream, keys
 from bridge.simulator.sharding import wants
 from bridge.simulator.store import Change

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from bridge.simulator.faults import FaultError
-from bridge.simulator.ledger import change_line, delivery_lines, session_line
+from bridge.simulator.ledger import change_line, delivery_lines, session_line, write_ledger
 from bridge.simulator.options import OptionError
 from bridge.simulator.rest import body_of, reply, unknown
 
@@ -135,7 +136,8 @@ async def _check(simulator: Simulator, _request: web.Request) -> web.Response:
 
 
 async def _keep(simulator: Simulator, request: web.Request) -> web.Response:
-    return reply({"lines": simulator.write_ledger(str((await body_of(request))["path"]))})
+    folder = Path(str((await body_of(request))["path"]))
+    return reply({"lines": write_ledger(simulator.ledger, folder)})
 
 
 ROUTES: dict[tuple[str, str], Handler] = {

@@ -1,7 +1,7 @@
 """The truth: what happened in the world, and what was written to which socket when.
 
-What happened does not depend on what was sent: a version stands here although a fault kept its frame back. Pure; the
-caller tells the time in microseconds since the epoch.
+What happened does not depend on what was sent: a version stands here although a fault kept its frame back. The caller
+tells the time in microseconds since the epoch.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -140,3 +141,21 @@ def delivery_lines(log: SessionLog) -> Iterator[bytes]:
     for stream in log.load:
         for number, sent in stream.deliveries():
             yield b"[%d,%d,%d,%d]\n" % (log.id, number, sent, Kind.EVENT)
+
+
+def write_ledger(ledger: Ledger, folder: Path) -> int:
+    """Writes `events.ndjson`, `sessions.ndjson` and `deliveries.ndjson`; the number of lines."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sessions = list(ledger.sessions)
+    streams = {
+        "events": (change_line(c) for c in ledger.events()),
+        "sessions": (session_line(log) for log in sessions),
+        "deliveries": (line for log in sessions for line in delivery_lines(log)),
+    }
+    lines = 0
+    for name, stream in streams.items():
+        with (folder / f"{name}.ndjson").open("wb") as file:
+            for line in stream:
+                file.write(line)
+                lines += 1
+    return lines

@@ -8,32 +8,27 @@ async with Simulator(Options(accounts=50)) as simulator:
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
-from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from aiohttp import web
 
 from bridge.simulator.blast import blast
-from bridge.simulator.connection import Connection, now_us
-from bridge.simulator.control import control
+from bridge.simulator.connection import Connection
 from bridge.simulator.faults import KINDS, Fault, Faults
-from bridge.simulator.ledger import Kind, Ledger, change_line, delivery_lines, session_line
+from bridge.simulator.ledger import Kind, Ledger
+from bridge.simulator.link import now_us
+from bridge.simulator.listener import Listener
 from bridge.simulator.options import Options
 from bridge.simulator.pace import Pace
-from bridge.simulator.rest import answer
 from bridge.simulator.store import Change
 from bridge.simulator.tokens import Tokens
 from bridge.simulator.world import Burst, World
 
 _log = structlog.get_logger("simulator")
 _TICK_S = 0.005
-_MAX_BODY = 256 << 20
-"""Tests inject frames that are larger than any client should accept."""
 
 
 class Simulator:
@@ -57,12 +52,10 @@ class Simulator:
         self.rate = 0.0
         self.produced = 0
         self._rng = Random(self.options.seed)
-        self._opened = 0
         self._pace = Pace(0.0, 0.0)
         self._faster = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
-        self._runner: web.AppRunner | None = None
-        self._address = ("", 0)
+        self._listener = Listener(self)
         for frame in self.world.beginning:
             self.ledger.record(frame)
 
@@ -78,27 +71,21 @@ class Simulator:
     @property
     def rest_url(self) -> str:
         """Base address of the REST API."""
-        return f"{self._scheme('http')}://{self._address[0]}:{self._address[1]}/v1"
+        return self._listener.url("http", "/v1")
 
     @property
     def socket_url(self) -> str:
         """Address of the socket."""
-        return f"{self._scheme('ws')}://{self._address[0]}:{self._address[1]}/v1/websocket"
+        return self._listener.url("ws", "/v1/websocket")
 
     @property
     def control_url(self) -> str:
         """Base address of the simulator's own endpoints."""
-        return f"{self._scheme('http')}://{self._address[0]}:{self._address[1]}/sim"
+        return self._listener.url("http", "/sim")
 
     async def start(self) -> None:
         """Listens and, if the options give a rate, begins to trade."""
-        app = web.Application(client_max_size=_MAX_BODY)
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.options.host, self.options.port, ssl_context=self._tls())
-        await site.start()
-        self._address = self._runner.addresses[0][:2]
+        await self._listener.start()
         self._worker = asyncio.create_task(self._trade())
         await self.set_rate(self.options.rate)
 
@@ -109,8 +96,7 @@ class Simulator:
             await asyncio.gather(self._worker, return_exceptions=True)
         for connection in list(self.connections.values()):
             connection.drop("stopped")
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await self._listener.stop()
 
     async def step(self, steps: int = 1) -> int:
         """Lets some things happen at once; the number of events they made."""
@@ -206,9 +192,8 @@ class Simulator:
         """Arms a fault; one that strikes a live socket does so at once if a fitting socket is there."""
         fault = self.faults.arm(kind, **settings)
         if KINDS[kind].point == "live" and not fault.skip:
-            for connection in [c for c in self.connections.values() if c.log is not None]:
-                for due in self.faults.take("live", connection.remainder):
-                    connection.strike(due)
+            for connection in list(self.connections.values()):
+                connection.pulse()
         return fault
 
     def set_options(self, values: dict[str, Any]) -> None:
@@ -240,29 +225,12 @@ class Simulator:
             "unfired": [f.id for f in self.faults.unfired()],
         }  # fmt: skip
 
-    def write_ledger(self, folder: str) -> int:
-        """Writes `events.ndjson`, `sessions.ndjson` and `deliveries.ndjson`; the number of lines."""
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        streams = {
-            "events": (change_line(c) for c in self.ledger.events()),
-            "sessions": (session_line(log) for log in self.ledger.sessions),
-            "deliveries": (line for log in self.ledger.sessions for line in delivery_lines(log)),
-        }
-        lines = 0
-        for name, stream in streams.items():
-            with (path / f"{name}.ndjson").open("wb") as file:
-                for line in stream:
-                    file.write(line)
-                    lines += 1
-        return lines
-
-    def authorized(self, newcomer: Connection) -> None:
+    def admit(self, newcomer: Connection) -> None:
         """Closes the oldest sockets beyond the quota and revokes their token (protocol section 2.4)."""
-        holders = [c for c in self.connections.values() if c.token is not None]
+        holders = [c for c in self.connections.values() if c.authorized]
         for oldest in holders[: max(0, len(holders) - max(1, self.options.max_sockets))]:
             if oldest is not newcomer:
-                self.tokens.revoke(oldest.token or "")
+                self.tokens.revoke(oldest.token)
                 oldest.shutdown("ConnectionQuotaReached")
 
     def gone(self, connection: Connection) -> None:
@@ -293,40 +261,6 @@ class Simulator:
                     await self._faster.wait()
             except TimeoutError:
                 continue
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        endpoint = request.path.strip("/").lower().removeprefix("v1/")
-        if endpoint == "websocket":
-            return await self._socket(request)
-        if endpoint == "sim" or endpoint.startswith("sim/"):
-            return await control(self, request, endpoint)
-        return await answer(self, request, endpoint)
-
-    async def _socket(self, request: web.Request) -> web.StreamResponse:
-        for fault in self.faults.take("upgrade"):
-            if fault.kind == "upgrade_drop" and request.transport is not None:
-                request.transport.abort()
-            after = fault.args.get("retry_after")
-            return web.Response(
-                status=fault.args.get("status", 503), headers={"Retry-After": str(after)} if after else None
-            )
-        ws = web.WebSocketResponse(timeout=1.0, autoclose=False, autoping=False, compress=False)
-        await ws.prepare(request)
-        self._opened += 1
-        connection = Connection(self, self._opened, request, ws)
-        self.connections[connection.number] = connection
-        await connection.run()
-        return ws
-
-    def _scheme(self, plain: str) -> str:
-        return plain + ("s" if self.options.certificate else "")
-
-    def _tls(self) -> ssl.SSLContext | None:
-        if self.options.certificate is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.options.certificate, self.options.private_key)
-        return context
 
 
 def _now_ms() -> int:
