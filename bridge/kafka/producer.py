@@ -32,6 +32,10 @@ _FATAL = (
     foreign.TransactionalIdAuthorizationFailed,
 )
 
+# aiokafka checks its states with asserts, and says IllegalOperation when a fence ended the transaction between two
+# calls; TimeoutError: a wait of ours ended, so nothing is known.
+_UNSETTLED = (foreign.KafkaError, foreign.IllegalOperation, AssertionError, TimeoutError, OSError)
+
 
 class Producer:
     """Writes the transactions of one shard to its partition.
@@ -126,8 +130,7 @@ class Producer:
                 f"writing to the topics of shard {self._partition}: not authorised ({type(error).__name__}: {error}); "
                 "grant this user the ACLs of docs/operations.md"
             ) from error
-        # aiokafka checks its states with asserts; TimeoutError: a wait of ours ended, so nothing is known
-        except (foreign.KafkaError, AssertionError, TimeoutError, OSError) as error:
+        except _UNSETTLED as error:
             await self.close()
             raise OutcomeUnknown(
                 f"a transaction of shard {self._partition} failed: {type(error).__name__}: {error or error.__cause__}"
@@ -187,7 +190,7 @@ async def _close_hard(producer: AIOKafkaProducer) -> None:
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await producer.stop()
-    except (TimeoutError, foreign.KafkaError, AssertionError, OSError):
+    except _UNSETTLED:
         # There is no public way to end a stuck producer: end its task, fail what still waits for it, and drop the
         # connections, whose orderly close would wait until a frozen broker has read what was sent to it.
         sender, accumulator = producer._sender, producer._message_accumulator  # noqa: SLF001
@@ -208,6 +211,6 @@ async def _close_client(producer: AIOKafkaProducer) -> None:
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await producer.client.close()
-    except (TimeoutError, foreign.KafkaError, OSError) as error:
+    except _UNSETTLED as error:
         # The caller is about to make a new producer; that must not fail because of an old connection.
         structlog.get_logger().warning("kafka_connection_left_open", reason=f"{type(error).__name__}: {error}")
