@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import sys
+from typing import Annotated
 
 import typer
 
@@ -14,6 +16,7 @@ app = typer.Typer(
     name="syncbridge",
     help="A lossless bridge from the Tradovate / NinjaTrader user/syncrequest stream to Apache Kafka.",
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     add_completion=False,
     rich_markup_mode=None,
@@ -29,6 +32,15 @@ app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
 app.command()(tail.tail)
 app.command()(broker.broker)
+
+
+@app.callback()
+def _syncbridge(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"syncbridge {importlib.metadata.version('syncbridge')}")
+        raise typer.Exit
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ The demo, the benchmarks and the tests of the whole stand on the same stage, so 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
 import tempfile
@@ -199,7 +200,7 @@ class Stage:
     async def control(self, method: str, endpoint: str, body: Mapping[str, Any] | None = None) -> Any:
         """Call one of the simulator's own endpoints; see docs/simulator.md."""
         async with aiohttp.ClientSession() as http:
-            data = None if body is None else orjson.dumps(body)
+            data = None if body is None else io.BytesIO(orjson.dumps(body))  # bytes above 1 MiB draw a warning
             async with http.request(method, f"{self.control_url}/{endpoint}", data=data) as answer:
                 answer.raise_for_status()
                 return orjson.loads(await answer.read())
