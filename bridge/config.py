@@ -146,7 +146,6 @@ class Kafka(Section):
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
     replication_factor: Annotated[int, Field(ge=-1)] = -1
     deduplicate: bool = True
-    archive: Literal["tombstone", "keep"] = "tombstone"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
     sasl_username: str | None = None
