@@ -163,7 +163,14 @@ class Node:
         users = {} if self.sasl is None else self.sasl.users
         logins = [(mechanism, *user) for mechanism in SCRAM_MECHANISMS for user in users.items()]
         credentials = [part for each in logins for part in ("--add-scram", _credential(*each))]
-        return ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(self.properties_file), *credentials]
+        return [
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster_id}",
+            "-c",
+            str(self.properties_file),
+            *credentials,
+        ]
 
     def run_arguments(self) -> list[str]:
         """Class and arguments that run the node."""
