@@ -48,4 +48,5 @@ def _read_any(message: Any, known: list[Row], unknown: list[Unmapped]) -> None:
         if isinstance(part, Rows):
             known.append(part)
         else:
-            unknown.append(Unmapped(part.name or part.reason, None, None, False, part.raw))
+            in_list = part.reason == "list"
+            unknown.append(Unmapped(part.name or part.reason, None, part.name if in_list else None, in_list, part.raw))

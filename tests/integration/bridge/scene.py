@@ -238,6 +238,13 @@ class Scene:
         assert outcome.status == 0, outcome.err
         return outcome.lines()
 
+    async def topics(self, *types: str) -> dict[str, list[dict[str, Any]]]:
+        """The same by type."""
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in types}
+        for record in await self.tail(*types):
+            found[record["topic"].removeprefix(f"{self.prefix}.")].append(record)
+        return found
+
     async def judge(self, **rules: Any) -> Report:
         """The oracle's verdict."""
         shards = self.stage.plan.shards

@@ -70,10 +70,7 @@ async def run(kafka: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) ->
         for number, shape in enumerate(SHAPES, 2):
             await reconnect_in_another_shape(scene, bridge, shape, number)
         await bridge.drained()
-        topics: dict[str, list[dict[str, Any]]] = {name: [] for name in TAILED}
-        for record in await scene.tail(*TAILED):
-            topics[record["topic"].removeprefix(f"{scene.prefix}.")].append(record)
-        yield Run(scene, bridge, unready, topics)
+        yield Run(scene, bridge, unready, await scene.topics(*TAILED))
 
 
 async def reconnect_in_another_shape(scene: Scene, bridge: Bridge, shape: dict[str, Any], sessions: int) -> None:
