@@ -107,13 +107,13 @@ def translated(doing: str, cluster: Cluster) -> Iterator[None]:
         try:
             yield
         except _AUTHORIZATION as error:
-            raise KafkaUnusable(
-                f"{doing}: the cluster at {cluster.bootstrap_servers} refuses it ({type(error).__name__}); "
-                "grant this user the ACLs of docs/operations.md"
-            ) from error
+            raise _not_authorised(doing, cluster, type(error).__name__) from error
         except _LOGIN as error:
             raise _login_refused(doing, cluster, f"{type(error).__name__}: {error}") from error
         except (foreign.KafkaConnectionError, foreign.KafkaTimeoutError, OSError, TimeoutError) as error:
+            forbidden = [r for r in reasons if "is not authorized" in r]
+            if forbidden:
+                raise _not_authorised(doing, cluster, forbidden[-1]) from error
             refused = [r for r in reasons if "Authentication" in r or "SASL" in r.upper()]
             if refused:
                 raise _login_refused(doing, cluster, refused[-1]) from error
@@ -124,6 +124,13 @@ def translated(doing: str, cluster: Cluster) -> Iterator[None]:
         except foreign.KafkaError as error:
             kind = KafkaUnavailable if error.retriable else KafkaUnusable
             raise kind(f"{doing}: {type(error).__name__}: {error}") from error
+
+
+def _not_authorised(doing: str, cluster: Cluster, why: str) -> KafkaUnusable:
+    return KafkaUnusable(
+        f"{doing}: the cluster at {cluster.bootstrap_servers} refuses it ({why}); "
+        "grant this user the ACLs of docs/operations.md"
+    )
 
 
 def _login_refused(doing: str, cluster: Cluster, why: str) -> KafkaUnusable:

@@ -43,7 +43,7 @@ class Registry:
         timeout_s: float = 10.0,
     ) -> None:
         self._url, self._timeout_s, self._tls = url.rstrip("/"), timeout_s, tls
-        self._auth = aiohttp.BasicAuth(*auth) if auth else None
+        self._login = {"Authorization": aiohttp.encode_basic_auth(*auth)} if auth else {}
         self._http: aiohttp.ClientSession | None = None
         self._by_id: dict[int, Mapping[str, Any]] = {}
         self._slots = asyncio.Semaphore(PARALLEL)
@@ -54,7 +54,7 @@ class Registry:
 
     async def __aenter__(self) -> Registry:
         """Open the HTTP session."""
-        self._http = aiohttp.ClientSession(auth=self._auth, timeout=aiohttp.ClientTimeout(total=self._timeout_s))
+        self._http = aiohttp.ClientSession(headers=self._login, timeout=aiohttp.ClientTimeout(total=self._timeout_s))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -75,7 +75,10 @@ class Registry:
             KafkaUnavailable: the registry does not answer.
             KafkaUnusable: it refuses a schema or us, with its own words.
         """
-        known = set(await self._call("GET", "/subjects"))
+        answer = await self._call("GET", "/subjects")
+        if not isinstance(answer, list):
+            raise self._not_a_registry()
+        known = set(answer)
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = {
@@ -112,7 +115,10 @@ class Registry:
         try:
             return int(answer["id"])
         except (TypeError, LookupError, ValueError) as error:
-            raise KafkaUnusable(f"{self._url} does not answer as a schema registry; check registry.url") from error
+            raise self._not_a_registry() from error
+
+    def _not_a_registry(self) -> KafkaUnusable:
+        return KafkaUnusable(f"{self._url} does not answer as a schema registry; check registry.url")
 
     async def _call(self, method: str, path: str, body: Any = None, *, missing: Any = None) -> Any:
         async with self._slots:

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bridge.errors import KafkaUnusable
+from bridge.errors import KafkaUnavailable, KafkaUnusable
 from bridge.kafka.client import Cluster, translated
 from bridge.kafka.statelog import FRAMING_ID, HEAD_ID, Head, KeyFraming, StoredEntity, read_key, read_value
 
@@ -55,6 +55,12 @@ async def _reader(cluster: Cluster, partition: TopicPartition) -> AsyncIterator[
         )
         try:
             await consumer.start()
+            if partition.topic not in await consumer.topics():
+                # Asking for its offsets would wait for 40 s and then speak of a time-out.
+                raise KafkaUnavailable(
+                    f"there is no topic {partition.topic}, or this user may not see it: `syncbridge topics apply` "
+                    "creates what is missing, docs/operations.md has the ACLs"
+                )
             consumer.assign([partition])
             yield consumer
         finally:
@@ -65,8 +71,8 @@ async def read_state(cluster: Cluster, topic: str, shard: int, on_entity: OnEnti
     """Read everything, calling `on_entity(type, id, content)` in log order; None is a tombstone.
 
     Raises:
-        KafkaUnavailable: the cluster does not answer.
-        KafkaUnusable: not authorised.
+        KafkaUnavailable: the cluster does not answer, or has not (or does not show) the topic.
+        KafkaUnusable: not authorised to read it, or it holds records that are not ours.
     """
     partition = TopicPartition(topic, shard)
     async with _reader(cluster, partition) as consumer:
