@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bridge.app import cluster as parts
-from bridge.app.source import Broker
+from bridge.app.source import broker, plan
 from bridge.config import Settings
 from bridge.errors import BridgeError
 from bridge.kafka import topics
@@ -58,8 +58,10 @@ async def _tried(what: str, look: Callable[[], Awaitable[str]]) -> Finding:
 
 
 async def _token(settings: Settings) -> str:
-    async with Broker(settings) as broker:
-        return await broker.try_login()
+    for remainder in settings.sharding.remainders:
+        plan(settings, remainder)
+    async with broker(settings) as known:
+        return await known.try_login()
 
 
 async def _topics(settings: Settings) -> str:

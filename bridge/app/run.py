@@ -14,7 +14,7 @@ from bridge.app import cluster as parts
 from bridge.app import garbage
 from bridge.app.reading import frame_reader
 from bridge.app.shards import VERSION, Shared, build
-from bridge.app.source import Broker
+from bridge.app.source import broker, plan, warn_of_unknown_types
 from bridge.config import Settings
 from bridge.errors import BridgeError
 from bridge.kafka import topics
@@ -24,6 +24,7 @@ from bridge.operate.http import served
 from bridge.operate.metrics import ShardCollector, ShardView
 from bridge.shard.fleet import Fleet
 from bridge.shard.patience import Patience
+from bridge.source.conversation import ShardSource
 
 T = TypeVar("T")
 
@@ -43,7 +44,8 @@ class Bridge:
         self.shards: list[ShardView] = []
         self.address = ""
         self._settings = settings
-        self._broker = Broker(settings)
+        self._broker = broker(settings)
+        self._plans = {remainder: plan(settings, remainder) for remainder in settings.sharding.remainders}
         self._stop = asyncio.Event()
         self._fleet: Fleet | None = None
         self._logger = structlog.get_logger()
@@ -61,13 +63,14 @@ class Bridge:
             BridgeError: as its exit code says.
         """
         self._logger.info("starting", version=VERSION, **self._about())
+        warn_of_unknown_types(self._settings)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._broker)
             cluster, patience = parts.cluster(self._settings), Patience(self._logger)
             checking = self._background(stack, patience.wait_for("check_topics", lambda: self._check(cluster)))
             framing = self._background(stack, self._framing(checking, patience))
             shared = Shared(self._settings, cluster, frame_reader(), lambda: asyncio.shield(framing))
-            built = [build(shared, r, self._broker.source(r)) for r in self._settings.sharding.remainders]
+            built = [build(shared, r, ShardSource(self._broker, plan)) for r, plan in self._plans.items()]
             self.shards[:] = [view for _, view in built]
             await self._serve(stack, shared)
             await self._first_look(checking)
