@@ -208,8 +208,12 @@ class Scene:
     async def options(self, **changes: Any) -> None:
         await self.control("POST", "options", changes)
 
-    async def arm(self, kind: str, *, times: int | None = 1, remainder: int | None = None, **args: Any) -> None:
-        await self.control("POST", "faults", {"kind": kind, "times": times, "remainder": remainder, "args": args})
+    async def arm(
+        self, kind: str, *, times: int | None = 1, skip: int = 0, remainder: int | None = None, **args: Any
+    ) -> None:
+        """Arm a fault; all that are armed for one point fire at the same chance, unless they skip some."""
+        fault = {"kind": kind, "times": times, "skip": skip, "remainder": remainder, "args": args}
+        await self.control("POST", "faults", fault)
 
     async def faults(self) -> dict[str, int]:
         """How often each kind has fired."""
