@@ -8,20 +8,20 @@ give the same records again.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bridge.changes.reconciler import Found, Reconciler, Row
 from bridge.changes.state import PublishedState
-from bridge.entities.change import RECONCILE, Change, Refused, Unmapped
+from bridge.entities.change import Change, Unmapped
 from bridge.entities.exact import Inexact, refuse_rounded
-from bridge.kafka.control import Control, LifecycleEvent, Position
+from bridge.kafka.control import Control, Position
 from bridge.kafka.envelope import Batches, Envelopes, Record
 from bridge.kafka.statelog import Head, StateCodec
 from bridge.shard.channel import Frame, Item, Note
-from bridge.shard.notes import Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
+from bridge.shard.chronicle import Chronicle, garbage
+from bridge.shard.notes import SessionOpened, SnapshotCompleted
 
 LARGE_FRAME_BYTES = 128 * 1024
 SLICE_ROWS = 500
@@ -53,7 +53,7 @@ class Transaction:
         head: where the shard stands when it is committed.
         batches: records by topic, the state topic's last.
         frames, changes: how many of each it holds.
-        completed, ended: snapshots completed and sessions ended in it.
+        completed: snapshots completed in it.
         oldest_us: arrival of its oldest frame, 0 if it has none.
     """
 
@@ -63,7 +63,6 @@ class Transaction:
     frames: int = 0
     changes: int = 0
     completed: int = 0
-    ended: int = 0
     oldest_us: int = 0
     noted: bool = False
 
@@ -71,15 +70,6 @@ class Transaction:
     def empty(self) -> bool:
         """Whether nothing but the head would be written, and no note asked for that (only duplicates came)."""
         return not self.noted and len(self.batches) == 1
-
-
-@dataclass(slots=True)
-class _Gap:
-    """An interruption whose end has not been seen yet: since when, why, and what the snapshot has told so far."""
-
-    from_ms: int
-    cause: str
-    found: Counter[str] = field(default_factory=Counter)
 
 
 class Assembler:
@@ -101,8 +91,7 @@ class Assembler:
         self._state, self._reconciler, self._reader = state, reconciler, reader
         self._envelopes, self._control, self._codec = envelopes, control, codec
         self._state_topic, self._shard, self._divisor = state_topic, shard, divisor
-        self._gap: _Gap | None = None
-        self._lost_cause: str | None = None
+        self._chronicle = Chronicle()
 
     async def assemble(self, items: list[Item], head: Head, now_ms: int) -> Transaction:
         """Put the items into one transaction after `head`.
@@ -183,8 +172,8 @@ class Assembler:
             changes, head.seq, last, frame.number, frame.arrived_us, now_ms, transaction.batches
         )
         transaction.changes += len(changes)
-        if self._gap is not None:
-            self._gap.found.update(change[0] for change in changes if change[-1] == RECONCILE)
+        if self._chronicle.gap is not None:
+            self._chronicle.count(changes)
 
     def _finish(self, frame: Frame, transaction: Transaction, found: Found, unmapped: list[Unmapped]) -> None:
         transaction.frames += 1
@@ -203,57 +192,17 @@ class Assembler:
             _put(transaction.batches, self._control.unmapped(thing, at))
 
     def _note(self, note: Note, transaction: Transaction) -> None:
-        head, what, at_ms = transaction.head, note.what, note.at_ms
+        head = transaction.head
         transaction.noted = True
-        match what:
-            case SessionOpened():
-                self._reconciler.open_session(initial=head.snapshot_ms is None)
-                if head.alive_ms is not None and self._gap is None:
-                    self._gap = _Gap(head.alive_ms, self._lost_cause or "restart")
-                head.session += 1
-                self._event(transaction, LifecycleEvent("session_opened", at_ms))
-            case SnapshotCompleted(rows):
-                head.snapshot_ms = head.alive_ms = at_ms
-                transaction.completed += 1
-                self._event(transaction, LifecycleEvent("snapshot_completed", at_ms, counts=rows))
-                self._close_gap(transaction, at_ms)
-            case SessionEnded():
-                head.alive_ms = what.alive_ms
-                transaction.ended += 1
-                self._ended(transaction, what, at_ms)
-            case Alive():
-                head.alive_ms = at_ms
-            case Stopped():
-                head.clean = True
-                self._event(transaction, LifecycleEvent("stopped", at_ms))
-
-    def _close_gap(self, transaction: Transaction, at_ms: int) -> None:
-        """Events between the last sign of life and this snapshot are missing; their net effect was reconciled."""
-        if self._gap is not None:
-            gap, self._gap = self._gap, None
-            event = LifecycleEvent(
-                "gap", at_ms, cause=gap.cause, from_ms=gap.from_ms, to_ms=at_ms, counts=dict(gap.found)
-            )
-            self._event(transaction, event)
-
-    def _ended(self, transaction: Transaction, ended: SessionEnded, at_ms: int) -> None:
-        self._lost_cause = ended.cause
-        event = LifecycleEvent(
-            "session_lost",
-            at_ms,
-            cause=ended.cause,
-            code=ended.code,
-            reason=ended.reason,
-            from_ms=ended.alive_ms,
-            counts={"dropped_frames": ended.dropped_frames} if ended.dropped_frames else {},
-        )
-        self._event(transaction, event)
-        if ended.garbage is not None:
-            refused = Refused(None, None, None, "garbage", ended.reason, ended.garbage)
-            _put(transaction.batches, self._control.dead_letter(refused, self._position(transaction)))
-
-    def _event(self, transaction: Transaction, event: LifecycleEvent) -> None:
-        _put(transaction.batches, [self._control.event(event, self._position(transaction))])
+        transaction.completed += type(note.what) is SnapshotCompleted
+        if type(note.what) is SessionOpened:
+            self._reconciler.open_session(initial=head.snapshot_ms is None)
+        events = self._chronicle.tell(note, head)
+        at = self._position(transaction)
+        _put(transaction.batches, [self._control.event(event, at) for event in events])
+        refused = garbage(note)
+        if refused is not None:
+            _put(transaction.batches, self._control.dead_letter(refused, at))
 
     def _position(self, transaction: Transaction, frame: Frame | None = None) -> Position:
         head = transaction.head

@@ -37,7 +37,7 @@ PURE = (
     *(f"source/{name}.py" for name in ("backoff", "credentials", "events", "forward", "frames", "limits", "messages")),
     *(f"source/{name}.py" for name in ("plan", "refusals", "rows", "session", "snapshot", "states")),
     *(f"kafka/{name}.py" for name in ("control", "envelope", "framing", "names", "plan", "statelog")),
-    *(f"shard/{name}.py" for name in ("notes", "ports", "stats")),
+    *(f"shard/{name}.py" for name in ("chronicle", "notes", "ports", "stats")),
     *(f"operate/{name}.py" for name in ("metrics", "page")),
     *(f"devkit/{name}.py" for name in ("avro", "compatibility", "subjects", "view")),
     *(f"oracle/{name}.py" for name in ("content", "expectation", "judge", "records", "report")),

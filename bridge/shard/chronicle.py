@@ -1,0 +1,94 @@
+"""The life of a shard as records: what each note means for the head, and what it says to consumers. Pure.
+
+Invariant 10: the gap is data. A gap begins with the last sign of life before a session and ends when the next snapshot
+is complete; what the snapshot found to be different is counted meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bridge.entities.change import RECONCILE, Change, Refused
+from bridge.kafka.control import LifecycleEvent
+from bridge.kafka.statelog import Head
+from bridge.shard.channel import Note
+from bridge.shard.notes import Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
+
+
+@dataclass(slots=True)
+class Gap:
+    """An interruption whose end has not been seen yet: since when, why, and what the snapshot has told so far."""
+
+    from_ms: int
+    cause: str
+    found: Counter[str] = field(default_factory=Counter)
+
+
+class Chronicle:
+    """Keeps the gap between notes; everything else is in the head.
+
+    Attributes:
+        gap: the open interruption, None while there is none (the hot path looks only at that).
+    """
+
+    def __init__(self) -> None:
+        self.gap: Gap | None = None
+        self._lost_cause = "restart"
+
+    def tell(self, note: Note, head: Head) -> list[LifecycleEvent]:
+        """Move the head along and say what is to be written, in order."""
+        at_ms = note.at_ms
+        match note.what:
+            case SessionOpened():
+                return [self._opened(head, at_ms)]
+            case SnapshotCompleted(rows):
+                head.snapshot_ms = head.alive_ms = at_ms
+                return [LifecycleEvent("snapshot_completed", at_ms, counts=rows), *self._closed(at_ms)]
+            case SessionEnded():
+                head.alive_ms = note.what.alive_ms
+                return [self._lost(note.what, at_ms)]
+            case Alive():
+                head.alive_ms = at_ms
+                return []
+            case Stopped():
+                head.clean = True
+                return [LifecycleEvent("stopped", at_ms)]
+
+    def count(self, changes: Iterable[Change]) -> None:
+        """Note what a snapshot after an interruption found to be different."""
+        if self.gap is not None:
+            self.gap.found.update(change[0] for change in changes if change[-1] == RECONCILE)
+
+    def _opened(self, head: Head, at_ms: int) -> LifecycleEvent:
+        if head.alive_ms is not None and self.gap is None:
+            self.gap = Gap(head.alive_ms, self._lost_cause)
+        head.session += 1
+        return LifecycleEvent("session_opened", at_ms)
+
+    def _closed(self, at_ms: int) -> list[LifecycleEvent]:
+        gap, self.gap = self.gap, None
+        if gap is None:
+            return []
+        counts = dict(gap.found)
+        return [LifecycleEvent("gap", at_ms, cause=gap.cause, from_ms=gap.from_ms, to_ms=at_ms, counts=counts)]
+
+    def _lost(self, ended: SessionEnded, at_ms: int) -> LifecycleEvent:
+        self._lost_cause = ended.cause
+        return LifecycleEvent(
+            "session_lost",
+            at_ms,
+            cause=ended.cause,
+            code=ended.code,
+            reason=ended.reason,
+            from_ms=ended.alive_ms,
+            counts={"dropped_frames": ended.dropped_frames} if ended.dropped_frames else {},
+        )
+
+
+def garbage(note: Note) -> Refused | None:
+    """The unreadable frame that ended a session, to be kept as a dead letter."""
+    if isinstance(note.what, SessionEnded) and note.what.garbage is not None:
+        return Refused(None, None, None, "garbage", note.what.reason, note.what.garbage)
+    return None

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from bridge.entities.change import LIVE, RECONCILE, Change
+from bridge.kafka.statelog import Head
+from bridge.shard.channel import Note
+from bridge.shard.chronicle import Chronicle, garbage
+from bridge.shard.notes import Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
+
+
+def change(entity_type: str, snapshot: str) -> Change:
+    return (entity_type, 1, "u", b"a", b"b", None, None, None, snapshot)
+
+
+def test_the_first_session_of_all_ends_no_gap() -> None:
+    chronicle, head = Chronicle(), Head()
+
+    opened = chronicle.tell(Note(SessionOpened(), 100), head)
+    completed = chronicle.tell(Note(SnapshotCompleted({"orders": 2}), 200), head)
+
+    assert [e.event for e in opened + completed] == ["session_opened", "snapshot_completed"]
+    assert completed[0].counts == {"orders": 2}
+    assert (head.session, head.snapshot_ms, head.alive_ms) == (1, 200, 200)
+
+
+def test_a_gap_runs_from_the_last_sign_of_life_to_the_next_complete_snapshot() -> None:
+    chronicle, head = Chronicle(), Head(alive_ms=1_000, snapshot_ms=900)
+    ended = SessionEnded("idle", 4000, "silent", alive_ms=1_500)
+
+    (lost,) = chronicle.tell(Note(ended, 1_600), head)
+    chronicle.tell(Note(SessionOpened(), 2_000), head)
+    chronicle.count([change("order", RECONCILE), change("order", RECONCILE), change("fill", LIVE)])
+    _, gap = chronicle.tell(Note(SnapshotCompleted(), 2_500), head)
+
+    assert (lost.event, lost.cause, lost.code, lost.from_ms) == ("session_lost", "idle", 4000, 1_500)
+    assert (gap.event, gap.cause, gap.from_ms, gap.to_ms) == ("gap", "idle", 1_500, 2_500)
+    assert gap.counts == {"order": 2}
+    assert chronicle.gap is None
+
+
+def test_a_gap_stays_open_when_the_session_that_should_close_it_is_lost() -> None:
+    chronicle, head = Chronicle(), Head(alive_ms=1_000)
+
+    chronicle.tell(Note(SessionOpened(), 2_000), head)
+    chronicle.tell(Note(SessionEnded("dropped", None, "", alive_ms=2_100), 2_200), head)
+    chronicle.tell(Note(SessionOpened(), 3_000), head)
+    events = chronicle.tell(Note(SnapshotCompleted(), 3_500), head)
+
+    assert [(e.from_ms, e.to_ms) for e in events if e.event == "gap"] == [(1_000, 3_500)]
+
+
+def test_a_restart_is_a_gap_too() -> None:
+    chronicle, head = Chronicle(), Head(alive_ms=1_000)
+
+    chronicle.tell(Note(SessionOpened(), 2_000), head)
+    events = chronicle.tell(Note(SnapshotCompleted(), 2_500), head)
+
+    assert [e.cause for e in events if e.event == "gap"] == ["restart"]
+
+
+def test_life_and_stop_move_the_head() -> None:
+    chronicle, head = Chronicle(), Head()
+
+    assert chronicle.tell(Note(Alive(), 700), head) == []
+    assert [e.event for e in chronicle.tell(Note(Stopped(), 800), head)] == ["stopped"]
+    assert (head.alive_ms, head.clean) == (700, True)
+
+
+def test_the_frame_nobody_could_read_is_kept() -> None:
+    ended = SessionEnded("garbage", None, "begins like no frame", alive_ms=1, garbage=b"\x00\xff")
+
+    kept = garbage(Note(ended, 2))
+
+    assert kept is not None
+    assert (kept.reason, kept.raw) == ("garbage", b"\x00\xff")
+    assert garbage(Note(Alive(), 2)) is None
