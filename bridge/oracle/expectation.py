@@ -67,6 +67,7 @@ class Expectations:
         }
         self._endings: dict[Key, list[Version]] = defaultdict(list)
         self._shown: dict[tuple[int, str, int], list[Expected]] = {}
+        self._places: dict[tuple[int, int], Expected] = {}
         for number in sorted(truth.versions):
             version = truth.versions[number]
             self.last[version.key] = version
@@ -119,11 +120,17 @@ class Expectations:
     def _add(self, session: Session, version: Version, delivery: Delivery) -> None:
         content = version.content if version.alive else None
         must = delivery.kind == Kind.EVENT and self._certain(session, delivery.sent_us)
+        place = (session.remainder, version.number)
+        if place in self._places and delivery.kind != Kind.AGAIN:
+            # Two sockets of the same partition side by side, as while one instance replaces another: the same history.
+            self._places[place].must |= must
+            return
         row = self._shown.setdefault((session.remainder, *version.key), [])
         if row and row[-1].content == content:
             row[-1].must = row[-1].must or must
         else:
             row.append(Expected(content, must, delivery.sent_us, delivery.kind))
+        self._places[place] = row[-1]
 
     def _certain(self, session: Session, sent_us: int) -> bool:
         margin = self.rules.uncertain_clean_us if session.clean else self.rules.uncertain_us

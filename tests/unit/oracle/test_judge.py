@@ -270,6 +270,17 @@ def test_what_was_sent_in_an_announced_gap_may_be_missing() -> None:
     assert not made.judged(gaps=((1, begin, begin),)).ok
 
 
+def test_two_sockets_of_a_partition_show_one_history() -> None:
+    made = scene()
+    first = made.session(1)
+    made.new_session(1)
+    both = [made.happen(("position", 70), content(id=70, netPos=net), 5) for net in (4, 5, 6)]
+    made.deliveries += [Delivery(first.id, version.number, made.now + 1, Kind.EVENT) for version in both]
+    assert made.judged().ok
+    del made.records[-2]
+    assert "lost" in wrong(made)
+
+
 def test_an_entity_that_vanished_in_a_gap_is_deleted_after_the_quiet_time() -> None:
     made = scene()
     made.end_session(1)
