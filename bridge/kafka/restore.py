@@ -29,16 +29,18 @@ class Restored:
     """What the state partition says besides the entities.
 
     Attributes:
-        head: where the shard stands; None if it has never been claimed.
+        head: where the shard stands, the newest of the highest epoch; None if it has never been claimed.
         committed_ms: when the broker took that head (log-append time).
         framing: how its keys are framed; None if never claimed.
         records: how many state records were read.
+        end: offset up to which the partition was read.
     """
 
     head: Head | None
     committed_ms: int
     framing: KeyFraming | None
     records: int
+    end: int
 
 
 @asynccontextmanager
@@ -81,10 +83,14 @@ async def read_state(cluster: Cluster, topic: str, shard: int, on_entity: OnEnti
         return await _read(consumer, partition, first, end, on_entity)
 
 
-async def read_head(cluster: Cluster, topic: str, shard: int) -> Restored:
+async def read_head(cluster: Cluster, topic: str, shard: int, since: int | None = None) -> Restored:
     """Read the newest head only: it is the last state record of every transaction, so it stands near the end.
 
     Transaction markers and aborted records take offsets too, so the window grows until a head is in it.
+
+    Args:
+        since: read at least from this offset on. Where nobody is fenced, two owners may write for a while, and what the
+            busier one writes must not hide the other's claim.
     """
     partition = TopicPartition(topic, shard)
     async with _reader(cluster, partition) as consumer:
@@ -92,7 +98,7 @@ async def read_head(cluster: Cluster, topic: str, shard: int) -> Restored:
         end = (await consumer.end_offsets([partition]))[partition]
         window = TAIL_RECORDS
         while True:
-            start = max(first, end - window)
+            start = max(first, min(end - window, end if since is None else since))
             found = await _read(consumer, partition, start, end, lambda *_: None)
             if found.head is not None or start == first:
                 return found
@@ -116,10 +122,12 @@ async def _read(
             if content is None or isinstance(content, StoredEntity):
                 on_entity(entity_type, number, content)
             elif isinstance(content, Head) and number == HEAD_ID:
-                head, committed_ms = content, record.timestamp
+                # Without transactions a former owner may still write after its successor's claim: the claim wins.
+                if head is None or content.epoch >= head.epoch:
+                    head, committed_ms = content, record.timestamp
             elif isinstance(content, KeyFraming) and number == FRAMING_ID:
                 framing = content
-    return Restored(head, committed_ms, framing, records)
+    return Restored(head, committed_ms, framing, records, end)
 
 
 def _content(record: Any) -> tuple[tuple[str, int], StoredEntity | Head | KeyFraming | None]:

@@ -27,6 +27,7 @@ class ShardLog:
         self._cluster, self._producer = cluster, producer
         self._topic, self._shard = state_topic, shard
         self.fencing = fencing
+        self._read_until: int | None = None
 
     async def start(self) -> None:
         """Make a new producer; with transactions this fences whoever owned the shard before."""
@@ -34,7 +35,10 @@ class ShardLog:
 
     async def read_head(self) -> Restored:
         """The newest committed head, without fencing anybody."""
-        return await read_head(self._cluster, self._topic, self._shard)
+        found = await read_head(self._cluster, self._topic, self._shard, self._read_until)
+        if not self.fencing:
+            self._read_until = found.end
+        return found
 
     async def restore(self, on_entity: OnEntity) -> Restored:
         """All committed state of the shard."""
