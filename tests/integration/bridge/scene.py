@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +30,12 @@ SEC = "f0a1-unmistakable-api-secret"
 TOKEN = re.compile(r"sim\.[0-9a-f]{16,}")
 DEADLINE_S = 60.0
 QUICK = {"snapshot.quiet_s": "0.3", "source.password": PASSWORD, "source.sec": SEC, "source.cid": "8"}
+GAP_MARGIN_US = 1_000_000
+
+
+def epoch_us(stamp: str) -> int:
+    """An ISO 8601 time as microseconds since 1970."""
+    return int(datetime.fromisoformat(stamp).timestamp() * 1_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +255,18 @@ class Scene:
         for record in await self.tail(*types):
             found[record["topic"].removeprefix(f"{self.prefix}.")].append(record)
         return found
+
+    async def announced_gaps(self) -> tuple[tuple[int, int, int], ...]:
+        """Partition, beginning and end (epoch microseconds) of every gap that the bridge has told.
+
+        The bridge knows when a frame arrived, the ledger when it was sent: the difference is the margin.
+        """
+        told = [r["value"] for r in await self.tail("bridge.events")]
+        return tuple(
+            (t["shard"], epoch_us(t["from_ms"]) - GAP_MARGIN_US, epoch_us(t["to_ms"]))
+            for t in told
+            if t["event"] == "gap"
+        )
 
     async def judge(self, **rules: Any) -> Report:
         """The oracle's verdict."""
