@@ -167,14 +167,17 @@ class Stage:
         if status:
             raise StageFailed(f"`topics apply` ended with status {status}:\n{process.tail()}")
 
-    def start_bridge(self, name: str = "bridge", changes: Mapping[str, str] | None = None) -> Process:
+    def start_bridge(
+        self, name: str = "bridge", changes: Mapping[str, str] | None = None, module: str = "bridge"
+    ) -> Process:
         """`syncbridge run`; returns at once. Several may run beside each other; the newest is `bridge`.
 
         Args:
             name: of its log.
             changes: settings that win over the plan's; a second bridge needs its own `http.port`.
+            module: a program that takes the verb `run`, should it be another one than this bridge.
         """
-        self.bridge = self._spawn(name, ["bridge", "run"], environment=self.environment(changes), cpus=self.plan.cpus)
+        self.bridge = self._spawn(name, [module, "run"], environment=self.environment(changes), cpus=self.plan.cpus)
         self._stack.push_async_callback(self._end, self.bridge)
         return self.bridge
 
@@ -255,5 +258,4 @@ class Stage:
             return orjson.loads(await answer.read())
 
     async def _end(self, process: Process) -> None:
-        if process.child.returncode is None:
-            await process.child.stop(STOP_S)
+        await process.child.stop(STOP_S)
