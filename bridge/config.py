@@ -121,9 +121,11 @@ class Sharding(Section):
 
 
 class Snapshot(Section):
-    """When a snapshot counts as complete (the protocol has no marker for it)."""
+    """When a snapshot counts as complete (the protocol has no marker for it), and what may vanish at once."""
 
     quiet_s: Annotated[float, Field(gt=0)] = 2.0
+    delete_quiet_s: Annotated[float, Field(gt=0)] = 30.0
+    delete_share: Annotated[float, Field(ge=0, le=1)] = 0.3
 
 
 class Pressure(Section):
@@ -146,6 +148,7 @@ class Kafka(Section):
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
     replication_factor: Annotated[int, Field(ge=-1)] = -1
     deduplicate: bool = True
+    archive: Literal["tombstone", "keep"] = "tombstone"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
     sasl_username: str | None = None

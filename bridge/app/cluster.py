@@ -113,7 +113,8 @@ def key_framing(settings: Settings, frame: Framing) -> KeyFraming:
     """How the keys of the entity topics are framed, to be remembered in the state topic."""
     topic = names(settings)
     ids = {name: frame.schema_id(topic.entity(name), "key") for name in CATALOGUE}
-    return KeyFraming(frame.name, {name: number for name, number in ids.items() if number is not None})
+    known = {name: number for name, number in ids.items() if number is not None}
+    return KeyFraming(frame.name, known, settings.sharding.expression)
 
 
 def _open(secret: SecretStr | None) -> str | None:

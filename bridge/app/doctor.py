@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bridge.app import cluster as parts
 from bridge.app.source import broker, plan
 from bridge.config import Settings
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, KafkaUnusable
 from bridge.kafka import topics
 
 
@@ -76,4 +76,6 @@ async def _registry(settings: Settings) -> str:
         return "none configured: records use Avro single-object encoding"
     async with client:
         wrong = [s for s, schema in parts.subjects(settings).items() if await client.incompatible(s, schema)]
-    return f"{settings.registry.url}, {len(wrong)} incompatible subjects {wrong[:3] or ''}".rstrip()
+    if wrong:
+        raise KafkaUnusable(f"{len(wrong)} schemas are not compatible with what the registry holds: {wrong[:3]}")
+    return f"{settings.registry.url}, all schemas are compatible"

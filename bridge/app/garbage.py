@@ -1,9 +1,9 @@
 """How often Python looks for cyclic garbage.
 
 The hot path makes none, but while it runs tens of thousands of parsed messages and state entries are alive, and with
-Python's defaults the collector walks over them again and again: measured, a third of all CPU. What exists at start is
-set aside for good, and the young generation is looked at a hundred times less often. Reference counting, which frees
-nearly everything, is not affected (docs/decisions has the figures).
+Python's defaults the collector walks over them again and again: measured at 10 events a frame, 41 us of CPU an event
+with the defaults and 28 without. What exists at start is set aside for good, and the young generation is looked at a
+hundred times less often. Reference counting, which frees nearly everything, is not affected.
 """
 
 from __future__ import annotations

@@ -13,11 +13,12 @@ from typing import Any
 import structlog
 
 from bridge.app import cluster as parts
+from bridge.changes.absence import Absence, Brake
 from bridge.changes.reconciler import Kind, Reconciler
 from bridge.changes.state import PublishedState
 from bridge.config import Settings
 from bridge.entities import schemas
-from bridge.entities.catalogue import CATALOGUE
+from bridge.entities.catalogue import CATALOGUE, SNAPSHOT_TYPES, lifecycle
 from bridge.entities.change import Entry
 from bridge.entities.decoder import re_encode
 from bridge.entities.encoder import Encoder
@@ -87,9 +88,10 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
     stats = ShardStats(shard)
     logger = structlog.get_logger().bind(shard=shard)
     state = PublishedState(CATALOGUE)
+    known = kinds(state, shared.encoders, settings.sharding.expression)
     reconciler = Reconciler(
         state,
-        kinds(state, shared.encoders, settings.sharding.expression),
+        known,
         divisor=settings.sharding.divisor,
         remainder=shard,
         foreign=settings.sharding.foreign,
@@ -124,7 +126,7 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
         )
 
         def assembler(epoch: int) -> Assembler:
-            return _assembler(shared, shard, framing, codec, state, reconciler, epoch)
+            return _assembler(shared, shard, framing, codec, state, known, reconciler, epoch)
 
         writer = Writer(
             channel=channel,
@@ -143,6 +145,7 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
         channel_bytes=(settings.pressure.high_water_kb * 1024, settings.pressure.memory_mb * 1024 * 1024),
         log=log,
         take_up=take_up,
+        delete_quiet_s=settings.snapshot.delete_quiet_s,
         patience=patience,
         clock=clock,
         stats=stats,
@@ -166,6 +169,7 @@ def kinds(state: PublishedState, encoders: Mapping[str, Encoder], expression: st
             user_field=user[0] if user and user[1] == "user" else ("userId" if name == "account" else None),
             parent_field=account[0] if account and through else None,
             parent=state.tables[account[1]] if account and through else None,
+            lifecycle=lifecycle(name, expression),
         )
     return found
 
@@ -225,6 +229,7 @@ def _assembler(
     framing: Framing,
     codec: StateCodec,
     state: PublishedState,
+    known: dict[str, Kind],
     reconciler: Reconciler,
     epoch: int,
 ) -> Assembler:
@@ -247,7 +252,18 @@ def _assembler(
         envelopes=Envelopes(origin, epoch, types, topic.state),
         control=Control(topic, framing),
         codec=codec,
+        absence=Absence(state, known, _requested(settings), Brake(settings.snapshot.delete_share)),
+        archive=settings.kafka.archive == "tombstone",
         state_topic=topic.state,
         shard=shard,
         divisor=settings.sharding.divisor,
     )
+
+
+def _requested(settings: Settings) -> tuple[str, ...]:
+    """Types whose absence may mean something: none where a list of users or accounts narrows the snapshot.
+
+    Such a list may have been longer before, and then what it left out would look as if it had vanished.
+    """
+    source = settings.source
+    return () if source.users or source.accounts else source.entity_types or tuple(SNAPSHOT_TYPES)

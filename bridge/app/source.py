@@ -48,7 +48,7 @@ def plan(settings: Settings, remainder: int) -> SyncPlan:
             "set sharding.divisor to 1"
         )
     return SyncPlan(
-        entity_types=() if source.users else source.entity_types or tuple(SNAPSHOT_TYPES),
+        entity_types=source.entity_types or (() if source.users else tuple(SNAPSHOT_TYPES)),
         expression=None if chosen else sharding.expression,
         divisor=sharding.divisor,
         remainder=remainder,

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from bridge.changes.state import PublishedState, Table
+from bridge.entities.catalogue import Lifecycle
 from bridge.entities.change import CREATE, DELETE, INITIAL, LIVE, READ, RECONCILE, UPDATE, Change, Refused, Unmapped
 from bridge.entities.encoder import Encoder
 from bridge.entities.exact import any_depth_dumps, refuse_rounded
@@ -58,6 +59,9 @@ class Kind:
         account_field: its own field that names the owning account.
         user_field: its own field that names the owning user.
         parent_field, parent: the field that points to the entity that knows the account, and that type's table.
+        lifecycle: what it means that a key is absent from a snapshot.
+        live, seen: keys met live, and in snapshot rows, since the session began.
+        listed: whether the snapshot has brought the type's list, be it empty.
     """
 
     name: str
@@ -68,7 +72,10 @@ class Kind:
     user_field: str | None
     parent_field: str | None
     parent: Table | None
+    lifecycle: Lifecycle = Lifecycle.REFERENCE
     live: set[int] = field(default_factory=set)
+    seen: set[int] = field(default_factory=set)
+    listed: bool = False
 
 
 @dataclass(slots=True)
@@ -123,6 +130,8 @@ class Reconciler:
         self._initial = initial
         for kind in self._kinds.values():
             kind.live.clear()
+            kind.seen.clear()
+            kind.listed = False
         self._snapshot_remainders.clear()
         self._live_owned = self._live_foreign = False
 
@@ -142,6 +151,7 @@ class Reconciler:
             if kind is None:
                 self._set_aside(found, entity_type, event_type, entities, list_name, snapshot, exact)
             elif snapshot:
+                kind.listed = kind.listed or list_name is not None
                 for entity in entities:
                     self._snapshot_row(kind, entity, exact, found)
             elif event_type == "Deleted":
@@ -225,6 +235,8 @@ class Reconciler:
 
     def _snapshot_row(self, kind: Kind, entity: Any, exact: bool, found: Found) -> None:
         self.counts.snapshot_rows += 1
+        if isinstance(entity, dict) and type(entity.get("id")) is int:
+            kind.seen.add(entity["id"])  # also if it cannot be encoded: it is there
         try:
             value, ts_ms = kind.encoder.encode(entity, exact)
         except Unencodable as error:

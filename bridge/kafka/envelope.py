@@ -10,13 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from bridge.entities.change import Change
 from bridge.entities.primitives import text, varint
 
 Record: TypeAlias = tuple[bytes, bytes | None]
 Batches: TypeAlias = dict[str, list[Record]]
+
+
+class Archived(list[Record]):
+    """Tombstones of entities that were archived, not deleted; consumers tell them apart by the header."""
+
+    HEADERS: Final[Sequence[tuple[str, bytes]]] = [("syncbridge.archived", b"")]
+
 
 _ABSENT, _PRESENT = b"\x00", b"\x02"
 """Branches of `union null | T`."""
@@ -136,3 +143,14 @@ class Envelopes:
                 stored = b"".join((kind.state_value, account, user, varint(len(after)), after))
                 state.append((kind.state_key + identity, stored))
         return seq
+
+    def archive(self, archived: Sequence[tuple[str, int]], tombstones: dict[str, Archived], batches: Batches) -> None:
+        """Append the lone tombstones of archived entities, and take them out of the state topic.
+
+        They are no envelopes, so they take no seq.
+        """
+        state = batches.setdefault(self._state_topic, [])
+        for entity_type, number in archived:
+            kind, identity = self._types[entity_type], varint(number)
+            tombstones.setdefault(kind.topic, Archived()).append((kind.key + identity, None))
+            state.append((kind.state_key + identity, None))

@@ -10,7 +10,7 @@ docs/gotchas.md has the evidence.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -19,18 +19,20 @@ from aiokafka import errors as foreign
 
 from bridge.errors import KafkaUnusable, OutcomeUnknown
 from bridge.kafka.client import Cluster, translated
+from bridge.kafka.envelope import Archived, Record
 
 BATCH_BYTES = 256 * 1024
 RENEW_AFTER_RECORDS = 1 << 30
 CLOSE_TIMEOUT_S = 2.0
 START_TIMEOUT_S = 30.0
 
-Record = tuple[bytes, bytes | None]
 _FATAL = (
     foreign.TopicAuthorizationFailedError,
     foreign.ClusterAuthorizationFailedError,
     foreign.TransactionalIdAuthorizationFailed,
 )
+
+_NO_HEADERS: Sequence[tuple[str, bytes]] = []
 
 # aiokafka checks its states with asserts, and says IllegalOperation when a fence ended the transaction between two
 # calls; TimeoutError: a wait of ours ended, so nothing is known.
@@ -166,18 +168,23 @@ def _seen(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-def _packed(producer: AIOKafkaProducer, records: Sequence[Record], timestamp_ms: int) -> list[Any]:
-    """Closed batches holding the records in order; a record larger than a batch gets one of its own."""
-    batches = [producer.create_batch()]
-    append = batches[0].append
+def _packed(producer: AIOKafkaProducer, records: Sequence[Record], timestamp_ms: int) -> Iterator[Any]:
+    """Closed batches holding the records in order; a record larger than a batch gets one of its own.
+
+    Made one by one, so that a large snapshot does not hold the event loop while all of it is packed.
+    """
+    headers = Archived.HEADERS if isinstance(records, Archived) else _NO_HEADERS
+    batch = producer.create_batch()
+    append = batch.append
     for key, value in records:
-        if append(timestamp=timestamp_ms, key=key, value=value) is None:
-            batches.append(producer.create_batch())
-            append = batches[-1].append
-            append(timestamp=timestamp_ms, key=key, value=value)  # an empty batch takes a record of any size
-    for batch in batches:
-        batch.close()
-    return batches
+        if append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+            batch.close()
+            yield batch
+            batch = producer.create_batch()
+            append = batch.append
+            append(timestamp=timestamp_ms, key=key, value=value, headers=headers)  # any size fits an empty batch
+    batch.close()
+    yield batch
 
 
 async def _close_hard(producer: AIOKafkaProducer) -> None:

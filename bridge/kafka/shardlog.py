@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bridge.kafka.client import Cluster
-from bridge.kafka.envelope import Batches
+from bridge.kafka.envelope import Archived, Batches
 from bridge.kafka.producer import Producer
 from bridge.kafka.restore import OnEntity, Restored, read_head, read_state
 
@@ -44,9 +46,9 @@ class ShardLog:
         """All committed state of the shard."""
         return await read_state(self._cluster, self._topic, self._shard, on_entity)
 
-    async def commit(self, batches: Batches, timestamp_ms: int) -> None:
+    async def commit(self, batches: Batches, timestamp_ms: int, archived: Mapping[str, Archived] | None = None) -> None:
         """Write one transaction; the state topic is the last of `batches`."""
-        await self._producer.commit(list(batches.items()), timestamp_ms)
+        await self._producer.commit([*(archived or {}).items(), *batches.items()], timestamp_ms)
 
     async def close(self) -> None:
         """End the producer, within a bounded time."""

@@ -33,16 +33,18 @@ class Head:
     seq: int = 0
     session: int = 0
     snapshot_ms: int | None = None
+    judged_ms: int | None = None
     alive_ms: int | None = None
     clean: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFraming:
-    """How the keys of the entity topics have been framed since their first record."""
+    """How the keys of the entity topics have been framed since their first record, and by what they are sharded."""
 
     framing: str
     key_schemas: dict[str, int] = field(default_factory=dict)
+    expression: str = ""
 
 
 class StoredEntity(NamedTuple):
@@ -85,6 +87,7 @@ class StateCodec:
                 varint(head.seq),
                 varint(head.session),
                 _optional(head.snapshot_ms),
+                _optional(head.judged_ms),
                 _optional(head.alive_ms),
                 b"\x01" if head.clean else b"\x00",
             )
@@ -99,7 +102,7 @@ class StateCodec:
             body += [text(name) + varint(number) for name, number in sorted(framing.key_schemas.items())]
         return (
             self._key_prefix + text("") + varint(FRAMING_ID),
-            b"".join((self._value_prefix, _FRAMING, *body, b"\x00")),
+            b"".join((self._value_prefix, _FRAMING, *body, b"\x00", text(framing.expression))),
         )
 
 

@@ -205,6 +205,20 @@ METRICS: Mapping[str, MetricName] = {
             lambda v, _: v.counts.unmapped,
         ),
         MetricName(
+            "syncbridge_deletes_held",
+            "gauge",
+            "entity_type",
+            "Keys missing from a snapshot that the brake does not let be deleted.",
+            lambda v, _: v.stats.held,
+        ),
+        MetricName(
+            "syncbridge_entities_archived",
+            "counter",
+            None,
+            "Session entities archived after a roll.",
+            lambda v, _: v.stats.archived,
+        ),
+        MetricName(
             "syncbridge_entities_published", "gauge", None, "Keys in the published state.", lambda v, _: v.entities()
         ),
         MetricName("syncbridge_epoch", "gauge", None, "Epoch of the claim.", lambda v, _: v.stats.epoch),

@@ -12,16 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bridge.changes.absence import Absence
 from bridge.changes.reconciler import Found, Reconciler, Row
 from bridge.changes.state import PublishedState
 from bridge.entities.change import Change, Unmapped
 from bridge.entities.exact import Inexact, refuse_rounded
 from bridge.kafka.control import Control, Position
-from bridge.kafka.envelope import Batches, Envelopes, Record
+from bridge.kafka.envelope import Archived, Batches, Envelopes, Record
 from bridge.kafka.statelog import Head, StateCodec
 from bridge.shard.channel import Frame, Item, Note
-from bridge.shard.chronicle import Chronicle, garbage
-from bridge.shard.notes import SessionOpened, SnapshotCompleted
+from bridge.shard.chronicle import Chronicle, garbage, judgement
+from bridge.shard.notes import AbsenceDue, SessionOpened, SnapshotCompleted
 
 LARGE_FRAME_BYTES = 128 * 1024
 SLICE_ROWS = 500
@@ -55,6 +56,8 @@ class Transaction:
         frames, changes: how many of each it holds.
         completed: snapshots completed in it.
         oldest_us: arrival of its oldest frame, 0 if it has none.
+        archived: lone tombstones by topic; written before `batches`.
+        held: keys that the brake holds now, by type; None if absence was not judged in it.
     """
 
     items: list[Item]
@@ -65,6 +68,8 @@ class Transaction:
     completed: int = 0
     oldest_us: int = 0
     noted: bool = False
+    archived: dict[str, Archived] = field(default_factory=dict)
+    held: dict[str, int] | None = None
 
     @property
     def empty(self) -> bool:
@@ -84,6 +89,8 @@ class Assembler:
         envelopes: Envelopes,
         control: Control,
         codec: StateCodec,
+        absence: Absence,
+        archive: bool,
         state_topic: str,
         shard: int,
         divisor: int,
@@ -91,6 +98,7 @@ class Assembler:
         self._state, self._reconciler, self._reader = state, reconciler, reader
         self._envelopes, self._control, self._codec = envelopes, control, codec
         self._state_topic, self._shard, self._divisor = state_topic, shard, divisor
+        self._absence, self._archive = absence, archive
         self._chronicle = Chronicle()
 
     async def assemble(self, items: list[Item], head: Head, now_ms: int) -> Transaction:
@@ -113,6 +121,8 @@ class Assembler:
                     worked = 0
                     await asyncio.sleep(0)
             elif type(item) is Note:
+                if type(item.what) is AbsenceDue:
+                    await self._judge(item, transaction, now_ms)
                 self._note(item, transaction)
         state = transaction.batches.pop(self._state_topic)
         state.append(self._codec.head(transaction.head))
@@ -203,6 +213,23 @@ class Assembler:
         refused = garbage(note)
         if refused is not None:
             _put(transaction.batches, self._control.dead_letter(refused, at))
+
+    async def _judge(self, note: Note, transaction: Transaction, now_ms: int) -> None:
+        """Delete, archive or hold what the snapshot did not bring; these records come from no frame, so it is 0."""
+        nowhere = Frame(0, b"", None, note.at_ms * 1000)
+        transaction.held = {}
+        for verdict in self._absence.judge(transaction.head.judged_ms, note.at_ms):
+            last = transaction.head.seq + len(verdict.deleted)
+            for start in range(0, len(verdict.deleted), SLICE_ROWS):
+                self._add(verdict.deleted[start : start + SLICE_ROWS], last, nowhere, transaction, now_ms)
+                await asyncio.sleep(0)
+            if self._archive:
+                self._envelopes.archive(verdict.archived, transaction.archived, transaction.batches)
+            transaction.held |= verdict.held
+            at = self._position(transaction)
+            events = judgement(verdict, note.at_ms)
+            _put(transaction.batches, [self._control.event(event, at) for event in events])
+            await asyncio.sleep(0)
 
     def _position(self, transaction: Transaction, frame: Frame | None = None) -> Position:
         head = transaction.head

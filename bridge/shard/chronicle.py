@@ -10,11 +10,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from bridge.changes.absence import Verdict
 from bridge.entities.change import RECONCILE, Change, Refused
 from bridge.kafka.control import LifecycleEvent
 from bridge.kafka.statelog import Head
 from bridge.shard.channel import Note
-from bridge.shard.notes import Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
+from bridge.shard.notes import AbsenceDue, Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
 
 
 @dataclass(slots=True)
@@ -49,6 +50,9 @@ class Chronicle:
             case SessionEnded():
                 head.alive_ms = note.what.alive_ms
                 return [self._lost(note.what, at_ms)]
+            case AbsenceDue(snapshot_ms):
+                head.judged_ms = snapshot_ms
+                return []
             case Alive():
                 head.alive_ms = at_ms
                 return []
@@ -85,6 +89,20 @@ class Chronicle:
             from_ms=ended.alive_ms,
             counts={"dropped_frames": ended.dropped_frames} if ended.dropped_frames else {},
         )
+
+
+def judgement(verdict: Verdict, at_ms: int) -> list[LifecycleEvent]:
+    """What is said about one type whose keys were missing from a snapshot."""
+    events = []
+    if verdict.deleted:
+        counts = Counter(change[0] for change in verdict.deleted)
+        events.append(LifecycleEvent("deletes_inferred", at_ms, counts=counts))
+    if verdict.held:
+        events.append(LifecycleEvent("deletes_held", at_ms, counts=verdict.held))
+    if verdict.archived:
+        counts = Counter(name for name, _ in verdict.archived)
+        events.append(LifecycleEvent("archived", at_ms, counts=counts))
+    return events
 
 
 def garbage(note: Note) -> Refused | None:

@@ -159,6 +159,12 @@ class Claim:
                 f"means {self._framing.framing}: set or unset registry.url as before, or choose another "
                 "kafka.topic_prefix"
             )
+        if known.expression != self._framing.expression:
+            raise KafkaUnusable(
+                f"the topics of shard {self._shard} were written with sharding.expression {known.expression}, this "
+                f"configuration says {self._framing.expression}, which deals entities out to other partitions: set it "
+                "as before, or choose another kafka.topic_prefix"
+            )
         moved = [n for n, i in known.key_schemas.items() if self._framing.key_schemas.get(n, i) != i]
         if moved:
             raise KafkaUnusable(

@@ -17,10 +17,21 @@ class SnapshotCompleted:
     """The first answer has come and no part followed for `snapshot.quiet_s`.
 
     Attributes:
-        rows: rows by snapshot list, for lists that were present.
+        rows: rows by entity type, for lists that were present.
     """
 
     rows: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceDue:
+    """No snapshot part has come for `snapshot.delete_quiet_s`: what the snapshot did not hold may be judged.
+
+    Attributes:
+        snapshot_ms: when the snapshot was taken to be complete.
+    """
+
+    snapshot_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,4 +61,4 @@ class Stopped:
     """We stop in an orderly way; the last thing a writer writes."""
 
 
-What: TypeAlias = SessionOpened | SnapshotCompleted | SessionEnded | Alive | Stopped
+What: TypeAlias = SessionOpened | SnapshotCompleted | AbsenceDue | SessionEnded | Alive | Stopped

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bridge.errors import SessionLost
-from bridge.kafka.envelope import Batches
+from bridge.kafka.envelope import Archived, Batches
 from bridge.kafka.restore import OnEntity, Restored
 
 
@@ -24,7 +24,7 @@ class Log(Protocol):
     async def restore(self, on_entity: OnEntity) -> Restored:
         """All committed state."""
 
-    async def commit(self, batches: Batches, timestamp_ms: int) -> None:
+    async def commit(self, batches: Batches, timestamp_ms: int, archived: Mapping[str, Archived] | None = None) -> None:
         """Write one transaction, or raise OutcomeUnknown."""
 
     async def close(self) -> None:
@@ -39,6 +39,9 @@ class Listener(Protocol):
 
     def synced(self) -> None:
         """The syncrequest has gone out."""
+
+    def snapshot_part(self) -> None:
+        """A part of the snapshot has arrived."""
 
     def snapshot_completed(self, rows: Mapping[str, int]) -> None:
         """The snapshot is taken to be complete."""

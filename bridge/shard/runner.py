@@ -19,7 +19,7 @@ from bridge.errors import SessionLost
 from bridge.kafka.restore import OnEntity
 from bridge.shard.channel import Channel, Frame, Note
 from bridge.shard.claim import Claim
-from bridge.shard.notes import Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped, What
+from bridge.shard.notes import AbsenceDue, Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped, What
 from bridge.shard.patience import Patience
 from bridge.shard.ports import Clock, Conversation, Log, Source
 from bridge.shard.stats import ShardStats
@@ -56,11 +56,15 @@ class Runner:
         log: Log,
         take_up: TakeUp,
         patience: Patience,
+        delete_quiet_s: float,
         clock: Clock,
         stats: ShardStats,
         logger: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self.stats = stats
+        self._delete_quiet_s = delete_quiet_s
+        self._absence_due: asyncio.TimerHandle | None = None
+        self._completed_ms = 0
         self._source, self._log, self._take_up, self._patience = source, log, take_up, patience
         self._clock, self._logger = clock, logger
         self._channel = Channel(*channel_bytes, self._pause, self._resume)
@@ -180,6 +184,7 @@ class Runner:
                 told_us = heard_us
 
     def _ended(self, lost: SessionLost, heard_us: int) -> None:
+        self._forget_absence()
         stopped = lost.cause == "stopped"
         self.stats.session_open = False
         if not stopped:
@@ -204,6 +209,7 @@ class Runner:
         self._frame_number += 1
         if not self._channel.put(Frame(self._frame_number, raw, messages, arrived_us)):
             self._overflow()
+        self.stats.waiting_bytes = self._channel.bytes
 
     def synced(self) -> None:
         """A new session begins in the order of things."""
@@ -214,9 +220,16 @@ class Runner:
         self.stats.phase = "snapshot"
         self._put(SessionOpened())
 
+    def snapshot_part(self) -> None:
+        """A part after the snapshot was taken to be complete: what is missing is judged that much later."""
+        if self._absence_due is not None:
+            self._wait_for_absence()
+
     def snapshot_completed(self, rows: Mapping[str, int]) -> None:
         """The snapshot is as complete as can be known."""
         self.stats.phase = "live"
+        self._completed_ms = self._clock.epoch_us() // 1000
+        self._wait_for_absence()
         self._put(SnapshotCompleted(rows))
         self._logger.info(
             "snapshot_completed",
@@ -224,6 +237,20 @@ class Runner:
             types=len(rows),
             seconds=round(self._clock.monotonic() - self._session_began, 3),
         )
+
+    def _wait_for_absence(self) -> None:
+        self._forget_absence()
+        loop = asyncio.get_running_loop()
+        self._absence_due = loop.call_later(self._delete_quiet_s, self._absence_is_due)
+
+    def _absence_is_due(self) -> None:
+        self._absence_due = None
+        self._put(AbsenceDue(self._completed_ms))
+
+    def _forget_absence(self) -> None:
+        if self._absence_due is not None:
+            self._absence_due.cancel()
+            self._absence_due = None
 
     # Pressure
 
@@ -234,6 +261,7 @@ class Runner:
         )
 
     def _give_up(self, lost: SessionLost) -> None:
+        self._forget_absence()
         frames, size = self._channel.drop()
         self._logger.error("session_given_up", cause=lost.cause, dropped_frames=frames, dropped_bytes=size)
         if self._opened and self._conversation is not None:

@@ -89,7 +89,7 @@ class Writer:
     async def _commit(self, transaction: Transaction) -> None:
         while True:
             try:
-                await self._log.commit(transaction.batches, self._clock.epoch_us() // 1000)
+                await self._log.commit(transaction.batches, self._clock.epoch_us() // 1000, transaction.archived)
             except OutcomeUnknown as error:
                 self._stats.recoveries += 1
                 self._logger.warning("transaction_unsettled", reason=str(error))
@@ -112,6 +112,12 @@ class Writer:
         for topic, records in transaction.batches.items():
             stats.records += len(records)
             stats.topics[topic] += len(records)
+        for topic, tombstones in transaction.archived.items():
+            stats.records += len(tombstones)
+            stats.topics[topic] += len(tombstones)
+            stats.archived += len(tombstones)
+        if transaction.held is not None:
+            stats.held = transaction.held
         if transaction.completed:
             stats.ready = True
 

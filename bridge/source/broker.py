@@ -13,7 +13,7 @@ from typing import Self
 import aiohttp
 import structlog
 
-from bridge.errors import SessionLost
+from bridge.errors import AuthorizationRefused, SessionLost
 from bridge.source.budget import Budget, BudgetLimits
 from bridge.source.credentials import Credentials
 from bridge.source.refusals import SessionLimits
@@ -84,13 +84,15 @@ class Broker:
         await self._stack.aclose()
 
     async def keep_token(self) -> None:
-        """Renew the token ahead of its end, for ever.
+        """Renew the token ahead of its end, for as long as the broker accepts the credentials.
 
-        Raises:
-            AuthorizationRefused: the broker refuses the credentials.
+        Open sockets outlive their token, so a refusal ends nothing at once; the next connection meets it.
         """
-        await self.keeper.token()
-        await self.keeper.run()
+        try:
+            await self.keeper.token()
+            await self.keeper.run()
+        except AuthorizationRefused as error:
+            self._logger.error("token_refused", reason=str(error))  # noqa: TRY400 - a sentence, no traceback
 
     async def try_login(self) -> str:
         """Get a token once, for `check`; says for how long it lives.

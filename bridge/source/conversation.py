@@ -12,7 +12,7 @@ import structlog
 from bridge.errors import SessionLost
 from bridge.source.backoff import Backoff
 from bridge.source.broker import Broker
-from bridge.source.events import Authorized, Penalized, SessionEvent, SnapshotComplete, SyncSent
+from bridge.source.events import Authorized, Penalized, SessionEvent, SnapshotComplete, SnapshotPart, SyncSent
 from bridge.source.plan import SyncPlan
 from bridge.source.session import Session
 from bridge.source.socket import SocketConversation
@@ -26,6 +26,9 @@ class Listener(Protocol):
 
     def synced(self) -> None:
         """The syncrequest has gone out."""
+
+    def snapshot_part(self) -> None:
+        """A part of the snapshot has arrived."""
 
     def snapshot_completed(self, rows: Mapping[str, int]) -> None:
         """The snapshot is taken to be complete."""
@@ -131,6 +134,8 @@ class Conversation:
                 self._listener.synced()
             case SyncSent():
                 self._broker.budget.syncrequest.charge()
+            case SnapshotPart():
+                self._listener.snapshot_part()
             case SnapshotComplete():
                 self._listener.snapshot_completed(event.counts)
             case Penalized():

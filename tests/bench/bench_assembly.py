@@ -46,12 +46,11 @@ def main() -> None:
 
 def _measure(shared: Shared, per_frame: int) -> dict[str, float]:
     state = PublishedState(CATALOGUE)
-    reconciler = Reconciler(
-        state, kinds(state, shared.encoders, "modAccountId"), divisor=4, remainder=0, max_value_bytes=900_000
-    )
+    known = kinds(state, shared.encoders, "modAccountId")
+    reconciler = Reconciler(state, known, divisor=4, remainder=0, max_value_bytes=900_000)
     framing = SingleObject()
     codec = _codec(shared.settings, framing)
-    assembler = _assembler(shared, 0, framing, codec, state, reconciler, 1)
+    assembler = _assembler(shared, 0, framing, codec, state, known, reconciler, 1)
     figures: dict[str, list[float]] = {"loads": [], "rows": [], "encode": [], "reconcile": [], "assemble": []}
     for _ in range(ROUNDS):
         raw = payloads(per_frame, EVENTS)
