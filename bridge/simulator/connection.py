@@ -13,7 +13,7 @@ from bridge.simulator.feed import Feed
 from bridge.simulator.ledger import Kind, SessionLog
 from bridge.simulator.link import Link, now_us
 from bridge.simulator.options import Options
-from bridge.simulator.queries import query
+from bridge.simulator.orders import ENDPOINTS
 from bridge.simulator.sharding import RequestError, Subscription, subscription
 from bridge.simulator.store import Change
 from bridge.simulator.wire import (
@@ -97,11 +97,30 @@ class Connection(Link):
             self._authorize(request)
         elif not self.authorized:
             self._answer(request, 401, "Access is denied")
+        elif (refusal := self._sim.limits.refusal(time.time(), anonymous=False)) is not None:
+            self._answer(request, refusal)
         elif request.endpoint == "user/syncrequest":
             self._syncrequest(request)
         else:
-            status, data = query(self._sim.world.store, request.endpoint, request.query)
-            self._answer(request, status, data)
+            self._request(request)
+
+    def inspect(self) -> None:
+        """Closes the socket with its token, if so switched."""
+        if self.options.expired_sockets == "close" and self._sim.tokens.expired(self.token, time.time()):
+            self.close(end="token expired")
+
+    def _request(self, request: Request) -> None:
+        if self.options.expired_sockets == "refuse" and self._sim.tokens.expired(self.token, time.time()):
+            self._answer(request, 401, "Expired Access Token")
+            return
+        try:
+            body = json_body(request) if request.endpoint in ENDPOINTS else {}
+        except RequestError as problem:
+            self._answer(request, 400, str(problem))
+            return
+        result = self._sim.ask(request.endpoint, request.query, body)
+        self._answer(request, result.status, result.data)
+        self._sim.publish(result.burst)
 
     def _answer(self, request: Request, status: int, data: Any = None) -> None:
         self.send(response(request.id, status, self.options, data))
@@ -151,9 +170,9 @@ class Connection(Link):
         if "p-ticket" in body:
             if tokens.redeem(body["p-ticket"], now):
                 return False
-            self._answer(request, 200, tokens.ticket(self.options.penalty_s, now, captcha=False))
+            self._answer(request, 200, self._sim.penalty("user/syncrequest", now))
             return True
-        within = tokens.count_sync(now)
+        within = self._sim.limits.admit("user/syncrequest", now)
         for fault in self._sim.faults.take("sync", sub.remainder if sub.expression else None):
             if fault.kind == "sync_status":
                 self._answer(request, fault.args["status"])
@@ -162,7 +181,7 @@ class Connection(Link):
                 self._answer(request, 200, ticket)
             return True
         if not within:
-            self._answer(request, 200, tokens.ticket(self.options.penalty_s, now, captcha=False))
+            self._answer(request, 200, self._sim.penalty("user/syncrequest", now))
         return not within
 
     def _start(self, request: Request, sub: Subscription) -> None:

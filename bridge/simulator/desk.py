@@ -5,7 +5,7 @@ Each method writes the burst of changes that the real service shows for it (prot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge.simulator.books import Books
 from bridge.simulator.population import BRACKET, Account, Instrument
@@ -20,7 +20,11 @@ _SIDES = {BUY: "Buy", SELL: "Sell"}
 
 @dataclass(slots=True)
 class Working:
-    """An order that can still be filled; `ticks` is its limit or stop price, None at market."""
+    """An order that can still be filled; `ticks` is its limit or stop price, None at market.
+
+    `placed` marks an order of a client: the world fills it, but does not change or cancel it. `terms` are the fields of
+    its versions and `marks` those of its commands, as the client gave them.
+    """
 
     id: int
     account: Account
@@ -33,6 +37,9 @@ class Working:
     filled_ticks: int = 0
     strategy_id: int | None = None
     sibling_id: int | None = None
+    placed: bool = False
+    terms: dict[str, object] = field(default_factory=dict)
+    marks: dict[str, object] = field(default_factory=dict)
 
     @property
     def left(self) -> int:
@@ -55,6 +62,11 @@ class Desk:
         """Accepts an order: pending, passed by risk, at the exchange, working."""
         order = Working(order_id or self._store.new_id(), account, instrument, side, qty, order_type, ticks)
         order.sibling_id, order.strategy_id = sibling_id, strategy_id
+        self.accept(order)
+        return order
+
+    def accept(self, order: Working) -> None:
+        """Takes an order as it is and lets it work."""
         self._store.next_frame()
         self._submit(order)
         self._store.next_frame()
@@ -64,7 +76,6 @@ class Desk:
         self._execution(order, order.id, "New", "Working")
         self._store.update("order", order.id, ordStatus="Working", timestamp=self._store.now)
         self.working[order.id] = order
-        return order
 
     def refuse(self, account: Account, instrument: Instrument, side: int, qty: int) -> int:
         """An order that risk rejects; its id."""
@@ -106,22 +117,24 @@ class Desk:
         if not order.left:
             self._leave(order)
 
-    def modify(self, order: Working, qty: int, ticks: int | None) -> None:
-        """Replaces quantity and price of a working order by a command of its own."""
+    def modify(self, order: Working, qty: int, ticks: int | None) -> int:
+        """Replaces quantity and price of a working order by a command of its own; the command's id."""
         order.qty, order.ticks = qty, ticks
         self._store.next_frame()
         command = self._command(order, self._store.new_id(), "Modify")
         self._version(order, command)
         self._finish(order, command, "Replaced", "Working")
         self._store.update("order", order.id, timestamp=self._store.now)
+        return command
 
-    def cancel(self, order: Working) -> None:
-        """Cancels what is left of a working order."""
+    def cancel(self, order: Working) -> int:
+        """Cancels what is left of a working order; the command's id."""
         self._store.next_frame()
         command = self._command(order, self._store.new_id(), "Cancel")
         self._finish(order, command, "Canceled", "Canceled")
         self._store.update("order", order.id, ordStatus="Canceled", timestamp=self._store.now)
         del self.working[order.id]
+        return command
 
     def bracket(self, account: Account, instrument: Instrument, side: int, qty: int) -> None:
         """A market entry with a target and a stop, of which the first to fill cancels the other."""
@@ -178,16 +191,16 @@ class Desk:
         self._put(order, "command", {
             "id": command_id, "orderId": order.id, "timestamp": self._store.now, "commandType": kind,
             "commandStatus": "Pending", "clOrdId": f"c{command_id}", "senderId": order.account.user_id,
-            "isAutomated": True,
+            "isAutomated": True, **order.marks,
         })  # fmt: skip
         return command_id
 
     def _version(self, order: Working, version_id: int) -> None:
         version = {
             "id": version_id, "orderId": order.id, "orderQty": order.qty, "orderType": order.order_type,
-            "timeInForce": "Day",
+            "timeInForce": "Day", **order.terms,
         }  # fmt: skip
-        if order.ticks is not None:
+        if order.ticks is not None and not order.terms:
             field = "stopPrice" if order.order_type.startswith(("Stop", "Trailing")) else "price"
             version[field] = order.instrument.price(order.ticks)
         self._put(order, "orderVersion", version)

@@ -32,7 +32,13 @@ KINDS: dict[str, FaultKind] = {
     "sync_penalty": FaultKind("sync", "a p-ticket as answer to syncrequest", {"seconds": 1, "captcha": False}),
     "sync_status": FaultKind("sync", "syncrequest is refused", {"status": 429}),
     "sync_silent": FaultKind("sync", "syncrequest is not answered"),
+    "request_status": FaultKind("request", "any other request is refused", {"status": 429}),
+    "order_status": FaultKind("order", "an order request is refused by status", {"status": 500}),
+    "order_failure": FaultKind(
+        "order", "an order request fails", {"reason": "UnknownReason", "text": "Access is denied"}
+    ),
     "part_delay": FaultKind("part", "a snapshot part comes late", {"seconds": 1.0}),
+    "part_padded": FaultKind("part", "a snapshot part is padded with blanks to so many bytes", {"bytes": 5 << 20}),
     "drop": FaultKind("live", "the TCP connection is reset"),
     "close": FaultKind("live", "a proper WebSocket close", {"code": 1001, "reason": ""}),
     "close_frame": FaultKind("live", "a `c` frame, then a close", {"text": 'c[3000,"Go away!"]'}),
@@ -42,6 +48,7 @@ KINDS: dict[str, FaultKind] = {
     "frame_truncated": FaultKind("frame", "a frame of events is cut in the middle"),
     "frame_garbage": FaultKind("frame", "something else is sent ahead of a frame", {"text": "\x00garbage"}),
     "frame_binary": FaultKind("frame", "a binary message is sent ahead of a frame", {"text": "binary"}),
+    "frame_padded": FaultKind("frame", "a frame of events is padded with blanks to so many bytes", {"bytes": 5 << 20}),
     "frame_twice": FaultKind("frame", "a frame of events is sent twice"),
     "frame_delay": FaultKind("frame", "the socket's frames are held back", {"seconds": 1.0}),
 }

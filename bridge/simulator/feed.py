@@ -10,7 +10,7 @@ from bridge.simulator.ledger import Kind, SessionLog
 from bridge.simulator.link import Link, now_us
 from bridge.simulator.sharding import wants
 from bridge.simulator.store import Change
-from bridge.simulator.wire import Part, event_frames
+from bridge.simulator.wire import Part, event_frames, padded
 
 if TYPE_CHECKING:
     from bridge.simulator.server import Simulator
@@ -42,15 +42,18 @@ class Feed:
     def snapshot(self, parts: list[Part]) -> None:
         """Sends the snapshot. Without pauses it is written in one go, so no event can slip between."""
         for index, part in enumerate(parts):
-            pause = sum(f.args["seconds"] for f in self._sim.faults.take("part", self.remainder))
-            if index:
-                pause += self._sim.options.part_delay_s
+            pause = self._sim.options.part_delay_s if index else 0.0
+            for fault in self._sim.faults.take("part", self.remainder):
+                if fault.kind == "part_delay":
+                    pause += fault.args["seconds"]
+                else:
+                    parts[index] = Part(padded(part.text, fault.args["bytes"]), part.changes)
             if pause:
                 if not self._sim.options.events_between_parts:
                     self._held = []
                 self._link.spawn(self._later(parts[index:], pause))
                 return
-            self._part(part)
+            self._part(parts[index])
 
     def deliver(self, changes: list[Change], kind: Kind) -> None:
         """Sends those of some simultaneous changes that this socket has asked for."""
@@ -127,6 +130,8 @@ class Feed:
             for fault in faults.take("frame", self.remainder):
                 if fault.kind == "frame_twice":
                     again = True
+                elif fault.kind == "frame_padded":
+                    part = Part(padded(part.text, fault.args["bytes"]), part.changes)
                 elif not self._spoil(fault, part, kind):
                     return
         self._write(part.text, part.changes, kind)

@@ -30,6 +30,7 @@ class Link(ABC):
 
     Attributes:
         number: running number of the socket.
+        address: where the client connects from.
         authorized: it has shown a good token.
         silent: half-open: nothing is sent, nothing that comes is understood.
         ended: it is over, whoever ended it.
@@ -40,6 +41,7 @@ class Link(ABC):
         if request.transport is None:
             raise ConnectionResetError("the client went away during the handshake")
         self.number = number
+        self.address = request.remote or ""
         self.authorized = self.silent = self.ended = False
         self.client_code: int | None = None
         self._ws = ws
@@ -71,6 +73,10 @@ class Link(ABC):
     @abstractmethod
     def pulse(self) -> None:
         """A heartbeat is due: the moment for faults that wait for a quiet socket."""
+
+    @abstractmethod
+    def inspect(self) -> None:
+        """The moment to look whether the socket may stay."""
 
     async def run(self) -> None:
         """Serves the socket until it ends."""
@@ -178,6 +184,8 @@ class Link(ABC):
             self.close(end="not authorized")
         elif options.client_timeout_s and now - self._heard > options.client_timeout_s:
             self.close(end="client silent")
+        else:
+            self.inspect()
         if not self.ended:
             limits = [limit for limit in (options.authorize_timeout_s, options.client_timeout_s, 4.0) if limit]
             self._timers.append(self._loop.call_later(min(limits) / 8, self._watch))

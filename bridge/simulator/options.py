@@ -36,9 +36,19 @@ class Options:
         bad_login: a refused login is HTTP 200 with `errorText`, or 401.
         token_lifetime_s: life of an access token.
         max_sessions: access tokens a user may hold; one more ends the oldest.
+        evicted_status: what the token of an ended session is answered.
+        expired_sockets: what becomes of an open socket whose token expires: it stays and works, its requests are
+            refused, or it is closed.
         max_sockets: sockets a user may hold; one more closes the oldest and revokes its token.
-        sync_limit: syncrequests an hour before a penalty ticket is the answer, 0 for no limit.
-        penalty_s: `p-time` of tickets that the limits produce.
+        max_addresses: addresses a user's sockets may come from; beyond them the oldest sockets are closed likewise.
+        login_limit: failed logins an hour before a penalty ticket (with captcha) is the answer, 0 for no limit.
+        renew_limit: renewals an hour before a ticket.
+        me_limit: refused `auth/me` an hour before a ticket.
+        sync_limit: syncrequests an hour before a ticket.
+        request_limit: requests an hour with a token before the answer is 423 once and then 429, 0 for no limit.
+        anonymous_limit: the same for requests without a token.
+        penalty_s: `p-time` of the limits' tickets, None for the published 15, 15, 30 and 3 seconds.
+        penalty_grows: each further ticket of the limits within the hour costs as much more.
         organisation: the user is a B2B vendor, whose syncrequest must say `splitResponses: true`.
         split: form of the split snapshot: A several answers, B one answer and then props with arrays,
             C answers whose data are an array of entities, D one answer.
@@ -87,9 +97,18 @@ class Options:
     bad_login: Literal["errorText", "401"] = "errorText"
     token_lifetime_s: float = 4800.0
     max_sessions: int = 2
+    evicted_status: Literal["408", "429", "500"] = "408"
+    expired_sockets: Literal["stay", "refuse", "close"] = "stay"
     max_sockets: int = 50
+    max_addresses: int = 5
+    login_limit: int = 0
+    renew_limit: int = 0
+    me_limit: int = 0
     sync_limit: int = 0
-    penalty_s: int = 3
+    request_limit: int = 0
+    anonymous_limit: int = 0
+    penalty_s: int | None = None
+    penalty_grows: bool = False
     organisation: bool = True
     split: Split = "A"
     parts: int = 4

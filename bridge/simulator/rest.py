@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from bridge.simulator.queries import not_found, query
+from bridge.simulator.limits import PENALISED
+from bridge.simulator.queries import not_found
 from bridge.simulator.sharding import RequestError, subscription
 from bridge.simulator.tokens import USER_ID, Token
 from bridge.simulator.wire import snapshot_frames, snapshot_rows
 
 if TYPE_CHECKING:
     from bridge.simulator.server import Simulator
+
+
+LOGIN, RENEW, ME = "auth/accesstokenrequest", "auth/renewaccesstoken", "auth/me"
+SYNC = "user/syncrequest"
 
 
 def reply(data: Any, status: int = 200) -> web.Response:
@@ -40,38 +45,58 @@ async def body_of(request: web.Request) -> dict[str, Any]:
 
 async def answer(simulator: Simulator, request: web.Request, endpoint: str) -> web.Response:
     """Answers one request of a client; `endpoint` is its path, lower case, without `/v1/`."""
-    if endpoint == "auth/accesstokenrequest":
-        return await _login(simulator, await body_of(request))
-    token = _bearer(simulator, request)
+    now, body = time.time(), await body_of(request)
+    token = None if endpoint == LOGIN else _bearer(simulator, request)
+    refusal = simulator.limits.refusal(now, anonymous=not isinstance(token, Token))
+    if refusal is not None:
+        return web.Response(status=refusal)
     if isinstance(token, web.Response):
-        return token
-    if endpoint == "auth/renewaccesstoken":
+        return _penalised(simulator, endpoint, body) or _denied(simulator, endpoint, token)
+    if (ticket := _penalised(simulator, endpoint, body)) is not None:
+        return ticket
+    if token is None:
+        return await _login(simulator, body)
+    if endpoint == RENEW:
         return _renew(simulator, token)
-    if endpoint == "auth/me":
+    if endpoint == ME:
         return reply({
             "userId": USER_ID, "name": token.name, "fullName": "Simulated User", "email": "ops@acme.example",
             "emailVerified": True, "isTrial": False, "organizationName": "Acme",
         })  # fmt: skip
-    if endpoint == "user/syncrequest":
-        return _snapshot(simulator, await body_of(request))
-    status, data = query(simulator.world.store, endpoint, request.query_string)
-    return reply(data, status)
+    if endpoint == SYNC:
+        return _snapshot(simulator, body)
+    result = simulator.ask(endpoint, request.query_string, body)
+    simulator.publish(result.burst)
+    return web.Response(status=result.status) if result.data is None else reply(result.data, result.status)
+
+
+def _penalised(simulator: Simulator, endpoint: str, body: dict[str, Any]) -> web.Response | None:
+    """The ticket that a request meets instead of its answer, None if it is to be answered."""
+    now = time.time()
+    if endpoint not in PENALISED:
+        return None
+    if "p-ticket" in body:
+        return None if simulator.tokens.redeem(body["p-ticket"], now) else reply(simulator.penalty(endpoint, now))
+    return None if simulator.limits.admit(endpoint, now) else reply(simulator.penalty(endpoint, now))
+
+
+def _denied(simulator: Simulator, endpoint: str, refusal: web.Response) -> web.Response:
+    simulator.limits.failed(endpoint, time.time())
+    return refusal
 
 
 async def _login(simulator: Simulator, body: dict[str, Any]) -> web.Response:
-    now, tokens = time.time(), simulator.tokens
-    if "p-ticket" in body and not tokens.redeem(body["p-ticket"], now):
-        return reply(tokens.ticket(simulator.options.penalty_s, now, captcha=False))
     for fault in simulator.faults.take("token"):
         if fault.kind == "token_delay":
             await asyncio.sleep(fault.args["seconds"])
             continue
         return _spoiled(simulator, fault.kind, fault.args)
     if not _known(simulator, body):
+        simulator.limits.failed(LOGIN, time.time())
         text = {"errorText": "Incorrect username or password. Please try again."}
         return reply(text, 401 if simulator.options.bad_login == "401" else 200)
-    token = tokens.grant(str(body["name"]), time.time())
-    return reply(tokens.answer(token))
+    token = simulator.tokens.grant(str(body["name"]), time.time())
+    return reply(simulator.tokens.answer(token))
 
 
 def _known(simulator: Simulator, body: dict[str, Any]) -> bool:

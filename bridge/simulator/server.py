@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass, field
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -19,16 +20,28 @@ from bridge.simulator.blast import blast
 from bridge.simulator.connection import Connection
 from bridge.simulator.faults import KINDS, Fault, Faults
 from bridge.simulator.ledger import Kind, Ledger
+from bridge.simulator.limits import Limits
 from bridge.simulator.link import now_us
 from bridge.simulator.listener import Listener
 from bridge.simulator.options import Options
+from bridge.simulator.orders import ENDPOINTS
 from bridge.simulator.pace import Pace
+from bridge.simulator.queries import query
 from bridge.simulator.store import Change
 from bridge.simulator.tokens import Tokens
 from bridge.simulator.world import Burst, World
 
 _log = structlog.get_logger("simulator")
 _TICK_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answer to a request, and what it made happen; the caller publishes that."""
+
+    status: int
+    data: Any = None
+    burst: Burst = field(default_factory=list)
 
 
 class Simulator:
@@ -48,6 +61,7 @@ class Simulator:
         self.ledger = Ledger()
         self.faults = Faults(self.options.seed)
         self.tokens = Tokens(self.options)
+        self.limits = Limits(self.options)
         self.connections: dict[int, Connection] = {}
         self.rate = 0.0
         self.produced = 0
@@ -102,7 +116,7 @@ class Simulator:
         """Lets some things happen at once; the number of events they made."""
         before = self.produced
         for number in range(steps):
-            self._publish(self.world.step(_now_ms()))
+            self.publish(self.world.step(_now_ms()))
             if number % 20 == 19:
                 await asyncio.sleep(0)
         return self.produced - before
@@ -163,20 +177,20 @@ class Simulator:
                 connection.deliver([change], Kind.AGAIN)
         archived, burst = self.world.roll(_now_ms())
         self.ledger.record(archived)
-        self._publish(burst)
+        self.publish(burst)
         return len(archived)
 
     def place(self, entity_type: str, event: str, entity: dict[str, Any]) -> int:
         """Puts an entity into the world and sends its event; the number of events (1)."""
         before = self.produced
-        self._publish(self.world.place(_now_ms(), entity_type, event, entity))
+        self.publish(self.world.place(_now_ms(), entity_type, event, entity))
         return self.produced - before
 
     def adopt(self, change: Change, *, send: bool) -> None:
         """Puts a version made elsewhere into world and ledger, and sends it unless the clients have it already."""
         burst = self.world.adopt(_now_ms(), change)
         if send:
-            self._publish(burst)
+            self.publish(burst)
         else:
             for frame in burst:
                 self.ledger.record(frame)
@@ -204,7 +218,25 @@ class Simulator:
         """
         self.options = self.options.changed(values)
         self.world.set_options(self.options)
-        self.tokens.options = self.options
+        self.tokens.options = self.limits.options = self.options
+
+    def ask(self, endpoint: str, text: str, body: dict[str, Any]) -> Result:
+        """Answers a request that is the same over HTTP and over the socket: an order, or a read of entities."""
+        for fault in self.faults.take("request"):
+            return Result(fault.args["status"])
+        if endpoint not in ENDPOINTS:
+            return Result(*query(self.world.store, endpoint, text))
+        for fault in self.faults.take("order"):
+            if fault.kind == "order_status":
+                return Result(fault.args["status"])
+            return Result(200, {"failureReason": fault.args["reason"], "failureText": fault.args["text"]})
+        (status, data), burst = self.world.order(_now_ms(), endpoint, body)
+        return Result(status, data, burst)
+
+    def penalty(self, endpoint: str, now: float) -> dict[str, Any]:
+        """The ticket of an endpoint whose limit is exceeded."""
+        seconds, captcha = self.limits.penalty(endpoint, now)
+        return self.tokens.ticket(seconds, now, captcha=captcha)
 
     def chance(self, share: float) -> bool:
         """True in a share of the calls; seeded."""
@@ -226,18 +258,23 @@ class Simulator:
         }  # fmt: skip
 
     def admit(self, newcomer: Connection) -> None:
-        """Closes the oldest sockets beyond the quota and revokes their token (protocol section 2.4)."""
-        holders = [c for c in self.connections.values() if c.authorized]
-        for oldest in holders[: max(0, len(holders) - max(1, self.options.max_sockets))]:
-            if oldest is not newcomer:
-                self.tokens.revoke(oldest.token)
-                oldest.shutdown("ConnectionQuotaReached")
+        """Closes the oldest sockets beyond the quotas and revokes their tokens (protocol section 2.4)."""
+        holders = [c for c in self.connections.values() if c.authorized and c is not newcomer]
+        while len(holders) + 1 > max(1, self.options.max_sockets):
+            self._evict(holders.pop(0), "ConnectionQuotaReached")
+        while len({c.address for c in [*holders, newcomer]}) > max(1, self.options.max_addresses):
+            self._evict(holders.pop(0), "IPQuotaReached")
+
+    def _evict(self, connection: Connection, code: str) -> None:
+        self.tokens.revoke(connection.token)
+        connection.shutdown(code)
 
     def gone(self, connection: Connection) -> None:
         """A socket has ended."""
         self.connections.pop(connection.number, None)
 
-    def _publish(self, burst: Burst) -> None:
+    def publish(self, burst: Burst) -> None:
+        """Records and sends what has happened, frame by frame."""
         for frame in burst:
             self.ledger.record(frame)
             self.produced += len(frame)

@@ -77,6 +77,10 @@ class Store:
         """One live entity, None if there is none."""
         return self.table(entity_type).get(entity_id)
 
+    def latest(self, entity_type: str, entity_id: int) -> Change | None:
+        """The version that made an entity what it is, None if it is not there."""
+        return self._last.get(entity_type, {}).get(entity_id)
+
     def rows(self, entity_type: str) -> Iterator[Change]:
         """The latest version of each live entity of a type."""
         return iter(self._last.get(entity_type, {}).values())

@@ -35,7 +35,6 @@ class Tokens:
         self._tokens: dict[str, Token] = {}
         self._sessions: deque[int] = deque()
         self._tickets: dict[str, float] = {}
-        self._syncs: deque[float] = deque()
 
     def grant(self, name: str, now: float) -> Token:
         """A token of a new session."""
@@ -45,7 +44,7 @@ class Tokens:
             oldest = self._sessions.popleft()
             for token in self._tokens.values():
                 if token.session == oldest:
-                    token.revoked = 408
+                    token.revoked = int(self.options.evicted_status)
         return self._new(name, self.issued, now)
 
     def renew(self, token: Token, now: float) -> Token:
@@ -67,6 +66,11 @@ class Tokens:
         if now >= token.expires_s:
             return 401, "Expired Access Token"
         return None
+
+    def expired(self, text: str, now: float) -> bool:
+        """Whether a token was good once and has expired."""
+        token = self._tokens.get(text)
+        return token is not None and now >= token.expires_s
 
     def revoke(self, text: str) -> None:
         """Ends a token's session, as a quota does."""
@@ -98,13 +102,6 @@ class Tokens:
             return False
         del self._tickets[ticket]
         return True
-
-    def count_sync(self, now: float) -> bool:
-        """Counts a syncrequest; whether it is within the hourly limit."""
-        self._syncs.append(now)
-        while self._syncs[0] < now - 3600:
-            self._syncs.popleft()
-        return not self.options.sync_limit or len(self._syncs) <= self.options.sync_limit
 
     def _new(self, name: str, session: int, now: float) -> Token:
         text = f"sim.{self._rng.getrandbits(160):040x}"

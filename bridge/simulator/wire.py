@@ -83,6 +83,11 @@ def frame(messages: Iterable[bytes], options: Options) -> bytes:
     return b"a[" + b",".join(messages) + b"]"
 
 
+def padded(text: bytes, size: int) -> bytes:
+    """An `a[...]` frame grown to a size by blanks, which change nothing in JSON."""
+    return text[:2] + b" " * max(0, size - len(text)) + text[2:]
+
+
 def response(number: int | None, status: int, options: Options, data: Any = None) -> bytes:
     """An answer; `data` is left out where there is none, texts of errors may be encoded twice."""
     message: dict[str, Any] = {"s": status}

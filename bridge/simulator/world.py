@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import orjson
 
@@ -11,6 +12,7 @@ from bridge.simulator.catalogue import TYPES
 from bridge.simulator.checks import problems
 from bridge.simulator.desk import BUY, SELL, Desk, Working
 from bridge.simulator.options import Options
+from bridge.simulator.orders import Answer, Orders
 from bridge.simulator.population import Account, Instrument, auto_liq, reference_data, users_and_accounts
 from bridge.simulator.store import Change, Store
 
@@ -39,6 +41,7 @@ class World:
         self._by_id = {account.id: account for account in self.accounts}
         self._books = Books(self.store)
         self.desk = Desk(self.store, self._books)
+        self._orders = Orders(self.store, self.desk, self._books, self._by_id, self.instruments, self._rng)
         self.beginning: Burst = self.store.take()
 
     def set_options(self, options: Options) -> None:
@@ -79,6 +82,8 @@ class World:
     def place(self, now_ms: int, entity_type: str, event: str, entity: dict[str, object]) -> Burst:
         """Puts an entity of the caller's making into the world, as if it had happened there.
 
+        Its owner is the account it names, else the owner that the entity has already.
+
         Raises:
             ValueError: the entity has no integer id, or one that is to be deleted is not there.
         """
@@ -91,14 +96,21 @@ class World:
                 raise ValueError(f"there is no {entity_type} {number}")
             self.store.delete(entity_type, number)
             return self.store.take()
-        account = self._by_id.get(account_id) if isinstance(account_id, int) else None
+        owner = self._by_id.get(account_id) if isinstance(account_id, int) else None
+        latest = self.store.latest(entity_type, number)
         self.store.put(
             entity_type,
             dict(entity),
-            account_id=account.id if account else None,
-            user_id=account.user_id if account else None,
+            account_id=owner.id if owner else latest.account_id if latest else None,
+            user_id=owner.user_id if owner else latest.user_id if latest else None,
         )
         return self.store.take()
+
+    def order(self, now_ms: int, endpoint: str, body: dict[str, Any]) -> tuple[Answer, Burst]:
+        """A client's order, modification, cancellation or liquidation: the answer, and what it made happen."""
+        self.store.now_ms = now_ms
+        answer = self._orders.answer(endpoint, body)
+        return answer, self._ordered(self.store.take())
 
     def adopt(self, now_ms: int, change: Change) -> Burst:
         """Puts a version that was made elsewhere into the world, content as it is."""
@@ -131,7 +143,7 @@ class World:
     def _work(self, order: Working) -> None:
         rng = self._rng
         what = rng.random()
-        if what < 0.5:
+        if what < 0.5 or order.placed:
             self.desk.fill(order, rng.randint(1, order.left), order.ticks or order.instrument.ticks)
         elif what < 0.7 and order.ticks is not None:
             self.desk.modify(order, order.filled + rng.randint(1, 5), order.ticks + rng.randint(-4, 4))

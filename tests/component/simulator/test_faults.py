@@ -20,6 +20,7 @@ PROVEN = {
     "upgrade_status", "upgrade_drop", "silent_open", "authorize_status", "authorize_silent", "sync_penalty",
     "sync_status", "sync_silent", "part_delay", "drop", "close", "close_frame", "shutdown", "half_open", "frame_drop",
     "frame_truncated", "frame_garbage", "frame_binary", "frame_twice", "frame_delay",
+    "frame_padded", "part_padded", "request_status", "order_status", "order_failure",
 }  # fmt: skip
 
 
@@ -265,3 +266,32 @@ async def test_duplicates_by_share() -> None:
         await simulator.step(30)
         kinds = simulator.ledger.sessions[0].kinds
         assert kinds.count(Kind.EVENT) > kinds.count(Kind.AGAIN) > 10
+
+
+async def test_huge_frames_are_padded_with_blanks() -> None:
+    async with Simulator(SMALL) as simulator, connected(simulator) as client:
+        await client.authorize()
+        simulator.arm("part_padded", bytes=5_000_000)
+        await client.request_sync()
+        text = await client.frame()
+        assert len(text) == 5_000_000
+        assert len(orjson.loads(text[1:])[0]["d"]["accounts"]) == 12
+        simulator.arm("frame_padded", bytes=4_200_000)
+        await place(simulator, 77)
+        text = await client.frame()
+        assert len(text) == 4_200_000
+        assert orjson.loads(text[1:])[0]["d"]["entity"]["id"] == 77
+        assert simulator.faults.unfired() == []
+
+
+async def test_faults_of_requests() -> None:
+    async with Simulator(SMALL) as simulator, connected(simulator) as client:
+        await client.authorize()
+        simulator.arm("request_status", status=423)
+        assert await client.ask("account/list", 1) == {"s": 423, "i": 1}
+        simulator.arm("order_status", status=429)
+        assert await client.ask("order/cancelorder", 2, body={"orderId": 1}) == {"s": 429, "i": 2}
+        simulator.arm("order_failure", reason="SessionClosed", text="closed")
+        failure = {"failureReason": "SessionClosed", "failureText": "closed"}
+        assert (await client.ask("order/placeorder", 3, body={}))["d"] == failure
+        assert simulator.faults.unfired() == []

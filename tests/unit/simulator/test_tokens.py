@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from bridge.simulator.options import Options
 from bridge.simulator.tokens import Tokens
 
@@ -48,8 +50,16 @@ def test_a_ticket_is_good_once_and_not_too_early() -> None:
     assert not tokens.redeem(ticket["p-ticket"], 14)
 
 
-def test_syncrequests_are_limited_by_the_rolling_hour() -> None:
-    tokens = Tokens(Options(sync_limit=2))
-    assert [tokens.count_sync(now) for now in (0, 10, 20)] == [True, True, False]
-    assert tokens.count_sync(3621)
-    assert all(Tokens(Options()).count_sync(0) for _ in range(1000))
+@pytest.mark.parametrize("status", ["408", "429", "500"])
+def test_what_the_token_of_an_ended_session_is_answered(status: str) -> None:
+    tokens = Tokens(Options().changed({"max_sessions": 1, "evicted_status": status}))
+    token = tokens.grant("acme", now=0)
+    tokens.grant("acme", now=1)
+    assert tokens.refusal(token.text, 2) == (int(status), "Session is over")
+
+
+def test_an_unknown_token_has_not_expired() -> None:
+    tokens = Tokens(Options(token_lifetime_s=100))
+    token = tokens.grant("acme", now=0)
+    assert [tokens.expired(token.text, now) for now in (99, 100)] == [False, True]
+    assert not tokens.expired("", 100)
