@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from bridge.errors import BridgeError, KafkaUnavailable
 from bridge.shard.runner import Runner
 
-STOP_S = 8.0
-"""An orderly stop takes this long at most; with the rest of the process it stays under ten seconds."""
+STOP_S = 5.0
+"""An orderly stop takes this long at most; closing the connections to a Kafka that does not answer takes four more."""
 
 
 class Fleet:

@@ -12,6 +12,7 @@ from tests.integration.bridge.conftest import Make
 from tests.integration.bridge.scene import Bridge, Scene, until
 
 RATE = 200
+STOP_LIMIT_S = 10.0
 FROZEN_S = 15.0
 """Longer than the simulator's patience with a client that sends no heartbeats (10 s)."""
 
@@ -47,7 +48,11 @@ async def test_kafka_away_killed_and_frozen(scene: Make, own_kafka: EmbeddedKafk
     await it_goes_on_and_all_is_right(made, bridge)
 
     assert [(s["ended_us"], s["remainder"]) for s in await made.sessions()] == [(0, 0), (0, 1)]
-    assert (await bridge.stop())[0] == 0
+    own_kafka.pause()
+    status, seconds = await bridge.stop()
+    own_kafka.resume()
+    assert (status, seconds < STOP_LIMIT_S) == (4, True)
+    assert "could not write what was left" in bridge.process.tail()
 
 
 async def sockets_are_synced(made: Scene) -> None:
