@@ -240,7 +240,7 @@ class Stage:
         while time.monotonic() < deadline:
             process.check()
             line = process.log.read_bytes().partition(b"\n")
-            if line[1]:
+            if line[1] and line[0].startswith(b"{"):  # else it is about to end, with what it says now as the reason
                 self._addresses = orjson.loads(line[0])
                 return
             await asyncio.sleep(POLL_S)
