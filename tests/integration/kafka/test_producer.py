@@ -234,9 +234,12 @@ async def test_a_killed_broker_loses_nothing_that_was_committed_and_shows_nothin
         unsettled = await writing
     await fragile.restart()
     await recovered(producer)
-    await producer.commit([(names[0], batch("after"))], timestamp_ms=1000)
+    # Seen on Kafka 4.3: killed as a whole right after a commit was acknowledged, the cluster may come back and call the
+    # transaction complete without having written its markers. The next commit on the same partitions shows it.
+    await producer.commit([(name, batch("after")) for name in names], timestamp_ms=1000)
+    await producer.start()
     found = texts(await read_topics(fragile.bootstrap_servers, *names))
-    assert found.pop("after") == 3
+    assert found.pop("after") == 6
     assert found.pop(unsettled, 0) in {0, 100}
     assert found == dict.fromkeys(committed, 100)
 
