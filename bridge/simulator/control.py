@@ -12,6 +12,7 @@ from bridge.simulator.faults import FaultError
 from bridge.simulator.ledger import change_line, delivery_lines, session_line, write_ledger
 from bridge.simulator.options import OptionError
 from bridge.simulator.rest import body_of, reply, unknown
+from bridge.simulator.scenario import arguments
 
 if TYPE_CHECKING:
     from bridge.simulator.server import Simulator
@@ -80,9 +81,7 @@ async def _faults(simulator: Simulator, _request: web.Request) -> web.Response:
 
 
 async def _arm(simulator: Simulator, request: web.Request) -> web.Response:
-    body = await body_of(request)
-    args = body.pop("args", {})
-    return reply(simulator.arm(str(body.pop("kind")), **body, **args).as_json())
+    return reply(simulator.arm(**arguments(await body_of(request))).as_json())
 
 
 async def _disarm(simulator: Simulator, _request: web.Request) -> web.Response:
@@ -100,11 +99,11 @@ async def _set_options(simulator: Simulator, request: web.Request) -> web.Respon
 
 
 async def _inject(simulator: Simulator, request: web.Request) -> web.Response:
-    body = await body_of(request)
-    if "frame" in body:
-        return reply({"sockets": simulator.inject(str(body["frame"]), body.get("remainder"))})
-    events = simulator.place(str(body["entityType"]), str(body.get("eventType", "Updated")), body["entity"])
-    return reply({"events": events})
+    return reply(simulator.put(await body_of(request)))
+
+
+async def _scenario(simulator: Simulator, _request: web.Request) -> web.Response:
+    return unknown("sim/scenario") if simulator.scenario is None else reply(simulator.scenario())
 
 
 async def _rate(simulator: Simulator, request: web.Request) -> web.Response:
@@ -160,4 +159,5 @@ ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "sim/roll"): _roll,
     ("POST", "sim/load"): _load,
     ("GET", "sim/check"): _check,
+    ("GET", "sim/scenario"): _scenario,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from types import TracebackType
@@ -53,6 +54,7 @@ class Simulator:
         ledger: what has happened, and what was sent.
         faults: what is to go wrong.
         connections: the open sockets by number.
+        scenario: tells how the scenario stands that is played, if there is one.
     """
 
     def __init__(self, options: Options | None = None) -> None:
@@ -63,6 +65,7 @@ class Simulator:
         self.tokens = Tokens(self.options)
         self.limits = Limits(self.options)
         self.connections: dict[int, Connection] = {}
+        self.scenario: Callable[[], dict[str, Any]] | None = None
         self.rate = 0.0
         self.produced = 0
         self._rng = Random(self.options.seed)
@@ -201,6 +204,17 @@ class Simulator:
         for connection in chosen:
             connection.send(frame.encode("utf-8", "surrogatepass"))
         return len(chosen)
+
+    def put(self, body: dict[str, Any]) -> dict[str, int]:
+        """What `POST /sim/inject` asks for: a raw `frame`, or an `entity`.
+
+        Raises:
+            KeyError, ValueError: something is missing or does not fit.
+        """
+        if "frame" in body:
+            return {"sockets": self.inject(str(body["frame"]), body.get("remainder"))}
+        events = self.place(str(body["entityType"]), str(body.get("eventType", "Updated")), body["entity"])
+        return {"events": events}
 
     def arm(self, kind: str, **settings: Any) -> Fault:
         """Arms a fault; one that strikes a live socket does so at once if a fitting socket is there."""

@@ -47,7 +47,7 @@ PURE = (
 NOT_PURE = {
     f"simulator/{name}.py"
     for name in (
-        *("blast", "connection", "control", "faults", "feed", "ledger", "link", "listener", "options", "rest", "run"),
+        *("blast", "connection", "control", "director", "faults", "feed", "ledger", "link", "listener", "options", "rest", "run"),
         "server",
     )
 }
