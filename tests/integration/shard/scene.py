@@ -17,12 +17,12 @@ from bridge.app.shards import Shared, build
 from bridge.config import Settings, load
 from bridge.entities import schemas
 from bridge.errors import OutcomeUnknown, SessionLost
-from bridge.kafka.envelope import Batches
+from bridge.kafka.envelope import Archived, Batches
 from bridge.kafka.framing import Framing
 from bridge.kafka.restore import OnEntity, Restored
 from bridge.kafka.shardlog import ShardLog
 from bridge.kafka.statelog import HEAD_ID, Head, read_key, read_value
-from bridge.shard.ports import Listener
+from bridge.shard.ports import Listener, Log
 from bridge.shard.runner import Runner
 from tests.integration.reading import read_topics
 
@@ -120,17 +120,26 @@ class Trouble:
     async def restore(self, on_entity: OnEntity) -> Restored:
         return await self._log.restore(on_entity)
 
-    async def commit(self, batches: Batches, timestamp_ms: int) -> None:
+    async def commit(self, batches: Batches, timestamp_ms: int, archived: Mapping[str, Archived] | None = None) -> None:
         self.commits += 1
         fault = self._faults.get(self.commits)
         if fault != "request lost":
-            await self._log.commit(batches, timestamp_ms)
+            await self._log.commit(batches, timestamp_ms, archived)
         if fault is not None:
             await self._log.close()
             raise OutcomeUnknown(fault)
 
     async def close(self) -> None:
         await self._log.close()
+
+
+def troubled(faults: dict[int, str]) -> Callable[..., Log]:
+    """To stand in for `ShardLog`: the commits with these numbers come to grief."""
+
+    def make(*positional: Any, **named: Any) -> Log:
+        return Trouble(ShardLog(*positional, **named), faults)
+
+    return make
 
 
 def settings_of(bootstrap_servers: str, prefix: str, delivery: str) -> Settings:

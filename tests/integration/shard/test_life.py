@@ -15,9 +15,8 @@ from bridge.devkit.kafka import EmbeddedKafka
 from bridge.errors import KafkaUnusable, Replaced
 from bridge.kafka import topics
 from bridge.kafka.framing import Confluent, Framing, SingleObject
-from bridge.kafka.shardlog import ShardLog
 from bridge.shard import claim, writer
-from tests.integration.shard.scene import Instance, Trouble, envelopes, heads, settings_of
+from tests.integration.shard.scene import Instance, envelopes, heads, settings_of, troubled
 
 Start = Callable[..., Instance]
 
@@ -98,7 +97,7 @@ async def test_a_commit_of_unknown_outcome_is_neither_lost_nor_repeated(
     settings: Settings, start: Start, monkeypatch: pytest.MonkeyPatch, fault: str, commit: int
 ) -> None:
     """The first is the claim, the second the framing, then come frames."""
-    monkeypatch.setattr(shards, "ShardLog", lambda *a, **k: Trouble(ShardLog(*a, **k), {commit: fault}))
+    monkeypatch.setattr(shards, "ShardLog", troubled({commit: fault}))
     instance = start()
     instance.desk.snapshot(order(1))
     for number in range(2, 6):
