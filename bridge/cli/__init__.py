@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import broker, check, demo, run, schemas, simulate, tail, topics
+from bridge.cli import broker, check, demo, run, schemas, simulate, tail, topics, verify
 from bridge.errors import BridgeError
 from bridge.operate import logs
 
@@ -31,6 +31,7 @@ app.command()(check.check)
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
 app.command()(tail.tail)
+app.command()(verify.verify)
 app.command()(broker.broker)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bridge.cli.common import execute, stop_signals
+from bridge.cli.verify import explain
 from bridge.devkit.demo import DemoOptions, run_demo
 from bridge.oracle.report import Report
 
@@ -35,7 +36,7 @@ def demo(
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:
-        _explain(report)
+        explain(report)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -44,14 +45,3 @@ async def _demo(options: DemoOptions) -> Report | None:
     stop = asyncio.Event()
     with stop_signals(stop.set):
         return await run_demo(options, stop)
-
-
-def _explain(report: Report) -> None:
-    wrong = {fault: count for fault, count in report.wrong.items() if count}
-    typer.echo(
-        f"{report.events_sent:,} events sent, {report.records_committed:,} records committed, "
-        f"latency p50 {report.latency_ms['p50']} ms, p99 {report.latency_ms['p99']} ms"
-    )
-    typer.echo("all of it is right" if report.ok else f"WRONG: {wrong}")
-    for offence in report.offences[:10]:
-        typer.echo(json.dumps(offence))

@@ -18,9 +18,9 @@ ARCHIVED = "syncbridge.archived"
 class Decoder:
     """Reads keys and values in either framing: Confluent's (zero byte, id of four bytes) or single-object."""
 
-    def __init__(self, registry_url: str | None = None, folder: Folder | None = None) -> None:
-        self._registry = Registry(registry_url) if registry_url else None
-        self._folder = folder or (None if registry_url else Folder())
+    def __init__(self, registry: Registry | str | None = None, folder: Folder | None = None) -> None:
+        self._registry = Registry(registry) if isinstance(registry, str) else registry
+        self._folder = folder or (None if registry else Folder())
 
     async def record(
         self, entity_type: str, partition: int, offset: int, key: bytes, value: bytes | None, headers: dict[str, bytes]
@@ -41,6 +41,14 @@ class Decoder:
             entity_type, partition, offset, number, envelope["op"], before, after, _source(envelope["source"])
         )
 
+    async def value(self, data: bytes) -> dict[str, Any]:
+        """Any value, logical types left as numbers.
+
+        Raises:
+            UndecodableError: it cannot be read.
+        """
+        return (await self._read(data))[1]
+
     async def _read(self, data: bytes) -> tuple[Codec, dict[str, Any]]:
         if data[:1] == b"\x00" and self._registry is not None:
             codec, body = await self._registry.find(int.from_bytes(data[1:5], "big")), data[5:]
@@ -60,4 +68,4 @@ class Decoder:
 
 def _source(source: dict[str, Any]) -> Source:
     names = ("snapshot", "shard", "divisor", "epoch", "seq", "frame", "frame_last", "received_us", "resend")
-    return Source(*(source[name] for name in names))
+    return Source(**{name: source[name] for name in names}, account_id=source.get("account_id"))

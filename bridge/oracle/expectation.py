@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from bridge.oracle.records import Delivery, Key, Kind, Session, Truth, Version
+from bridge.oracle.records import Delivery, Gap, Key, Kind, Session, Truth, Version
+
+MARGIN_US = 1_000_000
+"""The bridge knows when a frame arrived, the ledger when it was written."""
+FOREVER_US = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,11 @@ class Rules:
         uncertain_clean_us: the same where the client closed properly.
         delete_quiet_us: so long after a snapshot an entity that vanished unseen must be deleted.
         now_us: when the topics were read; None leaves vanished entities unjudged.
-        gaps: (partition, from_us, to_us) of announced losses: events written then may be missing.
+        gaps: (partition, from_us, to_us) of losses that the caller knows of: events written then may be missing.
+        announced: the gaps that the bridge has told, None if nobody has read them. Events written then to a socket that
+            was replaced before the end of the gap may be missing, and a time without any socket must be among them.
+        announce_us: so long after a socket's syncrequest its gap must have been told.
+        readable_us: so long a frame may be readable in part.
         sharded: entities with an owner belong to partition owner % divisor and nowhere else.
         complete: the run has ended and all was drained: the final state must be equal.
         from_start: the topics hold everything since the first record: seq begins at 0 or 1.
@@ -37,6 +45,9 @@ class Rules:
     delete_quiet_us: int = 60_000_000
     now_us: int | None = None
     gaps: tuple[tuple[int, int, int], ...] = ()
+    announced: tuple[Gap, ...] | None = None
+    announce_us: int = 15_000_000
+    readable_us: int = 5_000_000
     sharded: bool = True
     complete: bool = True
     from_start: bool = True
@@ -65,6 +76,9 @@ class Expectations:
         self.sessions = {
             s.id: s for s in truth.sessions if (s.divisor, s.expression) == (rules.divisor, rules.expression)
         }
+        self._by_partition: dict[int, list[Session]] = defaultdict(list)
+        for session in sorted(self.sessions.values(), key=lambda s: s.synced_us):
+            self._by_partition[session.remainder].append(session)
         self._endings: dict[Key, list[Version]] = defaultdict(list)
         self._shown: dict[tuple[int, str, int], list[Expected]] = {}
         self._places: dict[tuple[int, int], Expected] = {}
@@ -87,9 +101,22 @@ class Expectations:
 
     def serving(self, partition: int, last: Version) -> Session | None:
         """The newest socket of a partition, if it lived long enough to see the last version of an entity."""
-        mine = [s for s in self.sessions.values() if s.remainder == partition]
-        newest = max(mine, key=lambda s: s.synced_us, default=None)
+        newest = next(reversed(self.of_partition(partition)), None)
         return newest if newest is not None and self._certain(newest, last.at_ms * 1000) else None
+
+    def of_partition(self, partition: int) -> list[Session]:
+        """The sockets of a partition, oldest first."""
+        return self._by_partition.get(partition, [])
+
+    def holes(self, partition: int) -> list[tuple[int, int]]:
+        """Beginning and end of every time between two sockets of a partition."""
+        found: list[tuple[int, int]] = []
+        reach: int | None = None
+        for session in self.of_partition(partition):
+            if reach is not None and reach < session.synced_us:
+                found.append((reach, session.synced_us))
+            reach = max(reach or 0, session.ended_us or FOREVER_US)
+        return found
 
     def endings(self, key: Key) -> list[Version]:
         """The versions that ended an entity."""
@@ -136,4 +163,13 @@ class Expectations:
         margin = self.rules.uncertain_clean_us if session.clean else self.rules.uncertain_us
         if session.ended_us and sent_us > session.ended_us - margin:
             return False
-        return not any(p == session.remainder and begin <= sent_us <= end for p, begin, end in self.rules.gaps)
+        if any(p == session.remainder and begin <= sent_us <= end for p, begin, end in self.rules.gaps):
+            return False
+        return not any(self._excused(session, sent_us, gap) for gap in self.rules.announced or ())
+
+    def _excused(self, session: Session, sent_us: int, gap: Gap) -> bool:
+        """Whether a gap explains that something is missing: the socket that ended the gap itself has no excuse."""
+        if gap.partition != session.remainder or not gap.from_us - MARGIN_US <= sent_us <= gap.to_us:
+            return False
+        newer = (s.synced_us for s in self.of_partition(gap.partition) if s.synced_us > session.synced_us)
+        return any(synced <= gap.to_us for synced in newer)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 
+import orjson
+
+from bridge.oracle.atomicity import atomicity
+from bridge.oracle.continuity import continuity
 from bridge.oracle.expectation import Expectations, Expected, Rules
-from bridge.oracle.records import Key, Kind, Record, Truth, Version
+from bridge.oracle.records import Key, Kind, Mark, Record, Truth, Version
 from bridge.oracle.report import Report, percentile
 
 
-def judge(records: list[Record], truth: Truth, rules: Rules) -> Report:
+def judge(records: list[Record], truth: Truth, rules: Rules, marks: Sequence[Mark] = ()) -> Report:
     """Says what is wrong with the records.
 
     Args:
         records: all committed records of the entity topics; per topic and partition in the order of their offsets.
         truth: the simulator's ledger.
         rules: how to judge.
+        marks: what a reader that polled during the run could read when; without them frames are judged at the end only.
     """
     expectations = Expectations(truth, rules)
     report = Report(events_sent=expectations.events_sent, records_committed=len(records))
@@ -30,6 +36,9 @@ def judge(records: list[Record], truth: Truth, rules: Rules) -> Report:
         if (partition, key) not in rows:
             _Walk(report, expectations, partition, key, latencies).run([])
     _sequence(report, records, rules)
+    continuity(report, expectations, records)
+    if rules.exactly_once:
+        atomicity(report, records, marks, rules)
     report.latency_ms = {"p50": percentile(latencies, 0.50), "p99": percentile(latencies, 0.99)}
     return report
 
@@ -81,6 +90,7 @@ class _Walk:
         if record.op == "d":
             self._tombstone_due = True
         self._content(record)
+        self._owner(record)
         self._state = record.after
 
     def _form(self, record: Record) -> None:
@@ -111,6 +121,15 @@ class _Walk:
             self._blame("wrong_partition", "no socket of this partition showed this content", record)
         else:
             self._blame("deletes_wrong" if record.op == "d" else "invented", "this never happened", record)
+
+    def _owner(self, record: Record) -> None:
+        """Is `source.account_id` the account that the ledger knows, and there where the entity itself tells it?"""
+        version, told = self._all.last.get(self._key), record.source.account_id if record.source else None
+        if version is None or version.account_id is None or told == version.account_id:
+            return
+        body = record.after or record.before or b"{}"
+        if told is not None or orjson.loads(body).get("accountId") == version.account_id:
+            self._blame("source_wrong", f"account_id is {told}, the account is {version.account_id}", record)
 
     def _find(self, content: bytes | None) -> int | None:
         """The next place with a content."""

@@ -6,18 +6,23 @@ import asyncio
 import time
 from array import array
 from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from bridge.oracle.decode import Decoder
-from bridge.oracle.records import Record
+from bridge.oracle.records import Gap, Mark, Record
 from bridge.oracle.schemas import UndecodableError
 
 Place = tuple[str, int]
 """Topic and partition."""
+MARK_S = 1.0
+Broken = tuple[str, int, int, str]
+"""What could not be decoded: topic, partition, offset, why."""
 
 
 def entity_type_of(topic: str, prefix: str) -> str | None:
@@ -35,25 +40,39 @@ async def _consumer(bootstrap: str, settings: dict[str, Any]) -> Any:
     return consumer
 
 
-async def _places(bootstrap: str, prefix: str, settings: dict[str, Any]) -> list[TopicPartition]:
-    """Every partition of every entity topic. The consumer itself knows only topics that it was asked about."""
+async def _places(bootstrap: str, settings: dict[str, Any], wanted: Callable[[str], bool]) -> list[TopicPartition]:
+    """Every partition of the wanted topics. The consumer itself knows only topics that it was asked about."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, **settings)
     await admin.start()
     try:
         topics = await admin.describe_topics()
     finally:
         await admin.close()
-    return sorted(
-        TopicPartition(t["topic"], p["partition"])
-        for t in topics
-        if entity_type_of(t["topic"], prefix)
-        for p in t["partitions"]
-    )
+    found = [TopicPartition(t["topic"], p["partition"]) for t in topics if wanted(t["topic"]) for p in t["partitions"]]
+    return sorted(found)
 
 
-async def read_all(
-    bootstrap: str, prefix: str, decoder: Decoder, **settings: Any
-) -> tuple[list[Record], list[tuple[str, int, int, str]]]:
+async def _to_the_end(bootstrap: str, settings: dict[str, Any], wanted: Callable[[str], bool]) -> AsyncIterator[Any]:
+    """Every committed message of the wanted topics, from the beginning to the present end."""
+    consumer = await _consumer(bootstrap, settings)
+    try:
+        places = await _places(bootstrap, settings, wanted)
+        if not places:
+            return
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        await consumer.seek_to_beginning(*places)
+        waiting = {place for place in places if ends[place] > 0}
+        while waiting:
+            for messages in (await consumer.getmany(timeout_ms=500, max_records=5000)).values():
+                for m in messages:
+                    yield m
+            waiting = {place for place in waiting if await consumer.position(place) < ends[place]}
+    finally:
+        await consumer.stop()
+
+
+async def read_all(bootstrap: str, prefix: str, decoder: Decoder, **settings: Any) -> tuple[list[Record], list[Broken]]:
     """Reads every entity topic from its beginning to its present end, committed records only.
 
     Args:
@@ -63,37 +82,41 @@ async def read_all(
         settings: further settings of the consumer (security).
 
     Returns:
-        The records in order per topic and partition, and what could not be decoded: topic, partition, offset, why.
+        The records in order per topic and partition, and what could not be decoded.
     """
-    consumer = await _consumer(bootstrap, settings)
     records: list[Record] = []
-    broken: list[tuple[str, int, int, str]] = []
-    try:
-        places = await _places(bootstrap, prefix, settings)
-        if not places:
-            return records, broken
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning(*places)
-        waiting = {place for place in places if ends[place] > 0}
-        while waiting:
-            for place, messages in (await consumer.getmany(timeout_ms=500, max_records=5000)).items():
-                for m in messages:
-                    await _take(decoder, entity_type_of(place.topic, prefix) or "", m, records, broken)
-            waiting = {place for place in waiting if await consumer.position(place) < ends[place]}
-    finally:
-        await consumer.stop()
+    broken: list[Broken] = []
+    async for m in _to_the_end(bootstrap, settings, lambda topic: entity_type_of(topic, prefix) is not None):
+        entity_type = entity_type_of(m.topic, prefix) or ""
+        try:
+            headers = dict(m.headers)
+            records.append(await decoder.record(entity_type, m.partition, m.offset, m.key or b"", m.value, headers))
+        except UndecodableError as problem:
+            broken.append((m.topic, m.partition, m.offset, str(problem)))
     return records, broken
 
 
-async def _take(
-    decoder: Decoder, entity_type: str, m: Any, records: list[Record], broken: list[tuple[str, int, int, str]]
-) -> None:
-    try:
-        headers = dict(m.headers)
-        records.append(await decoder.record(entity_type, m.partition, m.offset, m.key or b"", m.value, headers))
-    except UndecodableError as problem:
-        broken.append((m.topic, m.partition, m.offset, str(problem)))
+async def read_gaps(
+    bootstrap: str, prefix: str, decoder: Decoder, **settings: Any
+) -> tuple[tuple[Gap, ...] | None, list[Broken]]:
+    """Reads the gaps that are announced on `<prefix>.bridge.events`.
+
+    Returns:
+        The gaps, None if there is nothing at all on that topic; and what could not be decoded.
+    """
+    gaps: list[Gap] = []
+    broken: list[Broken] = []
+    heard = False
+    async for m in _to_the_end(bootstrap, settings, lambda topic: topic == f"{prefix}.bridge.events"):
+        heard = True
+        try:
+            value = await decoder.value(m.value or b"")
+        except UndecodableError as problem:
+            broken.append((m.topic, m.partition, m.offset, str(problem)))
+            continue
+        if value.get("event") == "gap":
+            gaps.append(Gap(value["shard"], value["from_ms"] * 1000, value["to_ms"] * 1000))
+    return tuple(gaps) if heard else None, broken
 
 
 class Follower:
@@ -102,11 +125,15 @@ class Follower:
     Attributes:
         count: records read.
         state: the last value of each key: (topic, partition, key) -> value; tombstones remove the key.
+        marks: how far everything could be read, once a second.
+        lapses: how often Kafka could not be asked for that.
     """
 
     def __init__(self, bootstrap: str, prefix: str, **settings: Any) -> None:
         self.count = 0
         self.state: dict[tuple[str, int, bytes], bytes] = {}
+        self.marks: list[Mark] = []
+        self.lapses = 0
         self._bootstrap, self._prefix, self._settings = bootstrap, prefix, settings
         self._offsets: dict[Place, array[int]] = defaultdict(lambda: array("q"))
         self._times: dict[Place, array[int]] = defaultdict(lambda: array("q"))
@@ -131,9 +158,11 @@ class Follower:
         """Ends polling; what was noted stays."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait({self._task})
         if self._consumer is not None:
             await self._consumer.stop()
+        if self._task is not None and not self._task.cancelled():
+            self._task.result()
 
     def read_us(self) -> dict[tuple[str, int, int], int]:
         """When each record was read: (entity type, partition, offset) -> microseconds since the epoch."""
@@ -145,11 +174,18 @@ class Follower:
 
     async def _follow(self) -> None:
         assigned: set[TopicPartition] = set()
-        looked = 0.0
+        looked = marked = 0.0
         while True:
-            if time.monotonic() - looked > (1.0 if not assigned else 10.0):
-                assigned = await self._assign(assigned)
-                looked = time.monotonic()
+            try:
+                if time.monotonic() - looked > (1.0 if not assigned else 10.0):
+                    assigned = await self._assign(assigned)
+                    looked = time.monotonic()
+                if assigned and time.monotonic() - marked > MARK_S:
+                    await self._mark(assigned)
+                    marked = time.monotonic()
+            except KafkaError:  # while Kafka is away nobody can look, and nothing can become readable
+                self.lapses += 1
+                await asyncio.sleep(0.2)
             if not assigned:
                 await asyncio.sleep(0.2)
                 continue
@@ -158,8 +194,15 @@ class Follower:
             for place, messages in found.items():
                 self._note(place, messages, now)
 
+    async def _mark(self, assigned: set[TopicPartition]) -> None:
+        """Looks how far each partition can be read, with one request."""
+        at = time.time_ns() // 1000
+        ends = await self._consumer.end_offsets(sorted(assigned))
+        known = {(entity_type_of(p.topic, self._prefix) or "", p.partition): end for p, end in ends.items()}
+        self.marks.append(Mark(at, known))
+
     async def _assign(self, assigned: set[TopicPartition]) -> set[TopicPartition]:
-        places = set(await _places(self._bootstrap, self._prefix, self._settings))
+        places = set(await _places(self._bootstrap, self._settings, self._is_ours))
         if places <= assigned:
             return assigned
         at = {place: await self._consumer.position(place) for place in assigned}
@@ -168,6 +211,9 @@ class Follower:
         for place, offset in at.items():
             self._consumer.seek(place, offset)
         return places | assigned
+
+    def _is_ours(self, topic: str) -> bool:
+        return entity_type_of(topic, self._prefix) is not None
 
     def _note(self, place: TopicPartition, messages: list[Any], now: int) -> None:
         offsets, times = self._offsets[place.topic, place.partition], self._times[place.topic, place.partition]

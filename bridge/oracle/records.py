@@ -22,6 +22,7 @@ class Source:
     frame_last: int
     received_us: int
     resend: bool
+    account_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,26 @@ class Session:
     synced_us: int
     ended_us: int = 0
     clean: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """An interruption that the bridge has announced; times in microseconds since the epoch."""
+
+    partition: int
+    from_us: int
+    to_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A look of a polling reader: how far each topic and partition could be read at a time.
+
+    `ends` are offsets by entity type and partition, each the first that could not be read.
+    """
+
+    at_us: int
+    ends: dict[tuple[str, int], int]
 
 
 class Kind(IntEnum):

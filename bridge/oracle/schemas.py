@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,9 @@ class Folder:
             value = _load(file)
             for schema in (_envelope(value, source), {**key, "namespace": value["namespace"]}):
                 self._known.setdefault(mark(schema), codec(schema))
+        for file in [*self.path.glob("control/*.avsc"), *self.path.glob("released/*/control/*.avsc")]:
+            schema = _load(file)
+            self._known.setdefault(mark(schema), codec(schema))
 
     def find(self, fingerprint_: bytes) -> Codec:
         """The schema with a fingerprint.
@@ -81,8 +85,10 @@ class Folder:
 class Registry:
     """Reads schemas from a Confluent-compatible registry, each id once."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, auth: tuple[str, str] | None = None, tls: ssl.SSLContext | None = None) -> None:
         self.url = url.rstrip("/")
+        self._headers = {"Authorization": aiohttp.encode_basic_auth(*auth)} if auth else {}
+        self._tls: ssl.SSLContext | bool = tls or True
         self._known: dict[int, Codec] = {}
 
     async def find(self, number: int) -> Codec:
@@ -92,7 +98,11 @@ class Registry:
             UndecodableError: the registry does not know it.
         """
         if number not in self._known:
-            async with aiohttp.ClientSession() as http, http.get(f"{self.url}/schemas/ids/{number}") as answer:
+            address = f"{self.url}/schemas/ids/{number}"
+            async with (
+                aiohttp.ClientSession(headers=self._headers) as http,
+                http.get(address, ssl=self._tls) as answer,
+            ):
                 if answer.status != 200:
                     raise UndecodableError(f"{self.url} answers {answer.status} for schema {number}")
                 self._known[number] = codec(json.loads((await answer.json(content_type=None))["schema"]))

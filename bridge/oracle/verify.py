@@ -10,16 +10,17 @@ from bridge.oracle.decode import Decoder
 from bridge.oracle.expectation import Rules
 from bridge.oracle.judge import judge
 from bridge.oracle.ledger import fetch
-from bridge.oracle.reader import Follower, read_all
+from bridge.oracle.reader import Follower, read_all, read_gaps
 from bridge.oracle.records import Record
 from bridge.oracle.report import Report
+from bridge.oracle.schemas import Registry
 
 
 async def verify(
     bootstrap: str,
     prefix: str,
     control_url: str,
-    registry_url: str | None = None,
+    registry: Registry | str | None = None,
     divisor: int = 4,
     *,
     rules: Rules | None = None,
@@ -32,17 +33,24 @@ async def verify(
         bootstrap: servers of the cluster.
         prefix: topic prefix.
         control_url: the simulator's own endpoints, `http://host:port/sim`.
-        registry_url: schema registry, None for single-object encoding.
+        registry: schema registry or its address, None for single-object encoding.
         divisor: number of partitions; ignored if `rules` are given.
-        rules: how to judge, None for the defaults.
-        follower: a reader that polled during the run; only with it the report has latencies.
+        rules: how to judge, None for the defaults; the gaps that the bridge has announced are added.
+        follower: a reader that polled during the run; only with it the report has latencies, and frames are judged as
+            they became readable.
         settings: further settings of the Kafka consumer (security).
     """
     rules = rules or Rules(divisor)
     if rules.now_us is None:
         rules = replace(rules, now_us=time.time_ns() // 1000)
-    records, broken = await read_all(bootstrap, prefix, Decoder(registry_url), **settings)
-    report = judge(_timed(records, follower), await fetch(control_url), rules)
+    decoder = Decoder(registry)
+    records, broken = await read_all(bootstrap, prefix, decoder, **settings)
+    announced, unread = await read_gaps(bootstrap, prefix, decoder, **settings)
+    if rules.announced is None:
+        rules = replace(rules, announced=announced)
+    marks = follower.marks if follower is not None else ()
+    report = judge(_timed(records, follower), await fetch(control_url), rules, marks)
+    broken += unread
     for topic, partition, offset, why in broken:
         report.blame("undecodable", why, topic=topic, partition=partition, offset=offset)
     return report

@@ -20,7 +20,9 @@ from aiokafka import AIOKafkaProducer
 
 from bridge.devkit.kafka import EmbeddedKafka
 from bridge.devkit.registry import DevRegistry
-from bridge.oracle.reader import Follower
+from bridge.oracle.decode import Decoder
+from bridge.oracle.reader import Follower, read_gaps
+from bridge.oracle.records import Gap
 from bridge.oracle.schemas import mark, shipped
 from bridge.oracle.verify import verify
 from bridge.simulator.options import Options
@@ -116,7 +118,7 @@ class SmallBridge:
             "source": {
                 "version": "0", "connector": "tradovate", "name": self.prefix, "environment": "demo", "ts_ms": 0,
                 "snapshot": snapshot, "shard": self.remainder, "divisor": DIVISOR, "epoch": 1, "seq": self.seq,
-                "frame": self.frames, "frame_last": last, "account_id": None, "user_id": None,
+                "frame": self.frames, "frame_last": last, "account_id": self._account(entity), "user_id": None,
                 "received_us": time.time_ns() // 1000, "resend": False,
             },
             "op": "d" if after is None else ("r" if snapshot == "true" else "c") if before is None else "u",
@@ -132,6 +134,11 @@ class SmallBridge:
             self.state.pop(key, None)
         else:
             self.state[key] = after
+
+    @staticmethod
+    def _account(entity: dict[str, Any]) -> int | None:
+        number = entity.get("accountId")
+        return number if isinstance(number, int) else None
 
     @staticmethod
     def _value(entity: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -193,6 +200,7 @@ async def judged(kafka: EmbeddedKafka, prefix: str, registry: str | None = None,
         await _until(lambda: follower.count > 100, tasks)
         report = await verify(bootstrap, prefix, simulator.control_url, registry, DIVISOR, follower=follower)
         await _until(lambda: follower.count == report.records_committed, tasks)
+        assert follower.marks[-1].ends.keys() >= {("order", 0), ("order", 1)}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -249,6 +257,34 @@ async def test_a_wrong_bridge_is_found_wrong(
     report = await judged(kafka, unique_prefix, spoil=spoil)
     assert not report.ok
     assert report.wrong[expected] > 0, report.wrong
+
+
+def _forges_an_account(envelope: dict[str, Any]) -> dict[str, Any]:
+    return {**envelope, "source": {**envelope["source"], "account_id": 1}}
+
+
+async def test_a_wrong_account_is_found_wrong(kafka: EmbeddedKafka, unique_prefix: str) -> None:
+    report = await judged(kafka, unique_prefix, spoil=_forges_an_account)
+    assert set(report.wrong) == {"source_wrong"}
+
+
+async def test_gaps_are_read_from_their_topic(kafka: EmbeddedKafka, unique_prefix: str) -> None:
+    bootstrap, topic = kafka.bootstrap_servers, f"{unique_prefix}.bridge.events"
+    schema = _file("control/Event.avsc")
+    event = {
+        "event": "gap", "ts_ms": 9, "shard": 1, "divisor": 2, "epoch": 1, "seq": 5, "session": 2, "cause": "dropped",
+        "code": None, "reason": None, "from_ms": 7, "to_ms": 9, "counts": {},
+    }  # fmt: skip
+    assert await read_gaps(bootstrap, unique_prefix, Decoder()) == (None, [])
+    await create(bootstrap, topic, partitions=DIVISOR)
+    head = b"\xc3\x01" + mark(schema)
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        for value in (event, {**event, "event": "stopped"}):
+            await producer.send_and_wait(topic, head + _avro(fastavro.parse_schema(schema), value), partition=1)
+        await producer.send_and_wait(topic, b"rubbish", partition=0)
+    gaps, broken = await read_gaps(bootstrap, unique_prefix, Decoder())
+    assert gaps == (Gap(1, 7000, 9000),)
+    assert [place[:3] for place in broken] == [(topic, 0, 0)]
 
 
 async def test_bytes_that_nobody_can_read_are_reported(kafka: EmbeddedKafka, unique_prefix: str) -> None:

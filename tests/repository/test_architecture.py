@@ -40,14 +40,30 @@ PURE = (
     *(f"shard/{name}.py" for name in ("chronicle", "notes", "ports", "stats")),
     *(f"operate/{name}.py" for name in ("metrics", "page")),
     *(f"devkit/{name}.py" for name in ("avro", "compatibility", "subjects", "view")),
-    *(f"oracle/{name}.py" for name in ("content", "expectation", "judge", "records", "report")),
+    *(
+        f"oracle/{name}.py"
+        for name in ("atomicity", "content", "continuity", "expectation", "judge", "records", "report")
+    ),
     "simulator/[!_]*.py",
 )
 """They are told the time and do no I/O."""
 NOT_PURE = {
     f"simulator/{name}.py"
     for name in (
-        *("blast", "connection", "control", "director", "faults", "feed", "ledger", "link", "listener", "options", "rest", "run"),
+        *(
+            "blast",
+            "connection",
+            "control",
+            "director",
+            "faults",
+            "feed",
+            "ledger",
+            "link",
+            "listener",
+            "options",
+            "rest",
+            "run",
+        ),
         "server",
     )
 }

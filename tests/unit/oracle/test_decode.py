@@ -13,7 +13,7 @@ from aiohttp import web
 
 from bridge.oracle.decode import ARCHIVED, Decoder
 from bridge.oracle.records import Source
-from bridge.oracle.schemas import Folder, UndecodableError, mark, value_of
+from bridge.oracle.schemas import Folder, Registry, UndecodableError, mark, value_of
 
 VALUE: dict[str, Any] = {
     "type": "record",
@@ -150,6 +150,32 @@ def test_the_shipped_schemas_are_all_found() -> None:
             *ENVELOPE["fields"][3:],
         ]
         assert value_of(folder.find(mark(envelope)).raw)["namespace"] == value["namespace"]
+
+
+async def test_the_control_records_are_read_too() -> None:
+    folder = Folder()
+    schema = json.loads((folder.path / "control" / "ShardKey.avsc").read_text())
+    value = {field["name"]: 3 for field in schema["fields"]}
+    assert await Decoder(folder=folder).value(single(schema, value)) == value
+
+
+async def test_a_registry_that_wants_a_password_gets_it() -> None:
+    seen: list[str] = []
+
+    async def schema(request: web.Request) -> web.Response:
+        seen.append(request.headers["Authorization"])
+        return web.json_response({"schema": json.dumps(KEY)})
+
+    app = web.Application()
+    app.router.add_get("/schemas/ids/{id}", schema)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        await Registry(f"http://127.0.0.1:{runner.addresses[0][1]}", ("me", "secret")).find(1)
+    finally:
+        await runner.cleanup()
+    assert seen == ["Basic bWU6c2VjcmV0"]
 
 
 def test_the_fingerprint_is_the_one_of_the_specification() -> None:

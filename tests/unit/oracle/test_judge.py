@@ -316,3 +316,19 @@ def test_an_unfinished_run_is_judged_by_what_is_there() -> None:
     made.happen(ORDER, content(id=600, ordStatus="Filled"), 4, published=False)
     assert wrong(made) == {"lost", "state_differs"}
     assert made.judged(complete=False).ok
+
+
+def test_the_account_in_source_is_the_one_that_the_ledger_knows() -> None:
+    made = scene()
+    made.spoil_source(FILLED, account_id=4)
+    assert made.judged().ok
+    made.spoil_source(FILLED, account_id=5)
+    assert wrong(made) == {"source_wrong"}
+
+
+def test_an_account_that_stands_in_the_entity_must_stand_in_source() -> None:
+    made = Scene()
+    made.happen(ORDER, content(id=600, accountId=4), 4)
+    assert wrong(made) == {"source_wrong"}
+    made.spoil_source(0, account_id=4)
+    assert made.judged().ok

@@ -1,0 +1,135 @@
+"""`syncbridge verify`: an independent reader judges the topics against a simulator's ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from typing import Annotated, Any
+
+import aiohttp
+import typer
+
+from bridge.app import cluster as parts
+from bridge.cli.common import ConfigOption, execute, settings
+from bridge.config import Settings
+from bridge.errors import BridgeError, ConfigurationError, KafkaUnavailable
+from bridge.kafka.client import translated
+from bridge.oracle import verify as oracle
+from bridge.oracle.expectation import Rules
+from bridge.oracle.reader import Follower
+from bridge.oracle.report import Report
+from bridge.oracle.schemas import Registry
+
+SHOWN = 10
+REST_S, DRAIN_S = 2.0, 60.0
+
+
+def verify(
+    simulator: Annotated[str, typer.Option(help="The simulator's own address, http://host:port/sim.")],
+    config: ConfigOption = None,
+    watch: Annotated[
+        float | None, typer.Option(help="Poll so many seconds while it runs, pause the world, let it drain, judge.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+) -> None:
+    """Compare all records with what the simulator has done and sent; exit 1 if anything is wrong.
+
+    The topics must hold everything since the run began. While the world trades, what is missing so far is not judged.
+    """
+    report = execute(_verify(settings(config), _control(simulator), watch))
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+    else:
+        explain(report)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def explain(report: Report) -> None:
+    """Print a verdict with the first of the offending records."""
+    wrong = {fault: count for fault, count in report.wrong.items() if count}
+    latency = ""
+    if report.latency_ms["p50"] is not None:
+        latency = f", latency p50 {report.latency_ms['p50']} ms, p99 {report.latency_ms['p99']} ms"
+    typer.echo(f"{report.events_sent:,} events sent, {report.records_committed:,} records committed{latency}")
+    typer.echo("all of it is right" if report.ok else f"WRONG: {wrong}")
+    for offence in report.offences[:SHOWN]:
+        typer.echo(json.dumps(offence))
+
+
+async def _verify(loaded: Settings, control: str, watch: float | None) -> Report:
+    cluster, registry = parts.cluster(loaded), _registry(loaded)
+    trading = bool((await _ask("GET", control))["rate"])
+    where = (cluster.bootstrap_servers, parts.names(loaded).prefix)
+    with translated("verify", cluster):
+        if watch is None:
+            rules = _rules(loaded, complete=not trading)
+            return await _judge(oracle.verify(*where, control, registry, rules=rules, **cluster.options))
+        async with Follower(*where, **cluster.options) as follower:
+            await asyncio.sleep(watch)
+            await _ask("POST", f"{control}/pause")
+            await _rest(follower)
+            rules = _rules(loaded, complete=True)
+            return await _judge(
+                oracle.verify(*where, control, registry, rules=rules, follower=follower, **cluster.options)
+            )
+
+
+async def _judge(judging: Any) -> Report:
+    try:
+        report: Report = await judging
+    except aiohttp.ClientError as error:
+        raise KafkaUnavailable(f"verify: the registry or the simulator does not answer any more: {error}") from error
+    return report
+
+
+async def _rest(follower: Follower) -> None:
+    """Waits until nothing new could be read for a while."""
+    deadline = time.monotonic() + DRAIN_S
+    count, since = -1, time.monotonic()
+    while time.monotonic() - since < REST_S and time.monotonic() < deadline:
+        if follower.count != count:
+            count, since = follower.count, time.monotonic()
+        await asyncio.sleep(0.1)
+
+
+def _rules(loaded: Settings, *, complete: bool) -> Rules:
+    return Rules(
+        loaded.sharding.divisor,
+        loaded.sharding.expression,
+        delete_quiet_us=int((loaded.snapshot.delete_quiet_s + 30) * 1_000_000),
+        complete=complete,
+        exactly_once=loaded.kafka.delivery == "exactly_once",
+    )
+
+
+def _registry(loaded: Settings) -> Registry | None:
+    config = loaded.registry
+    if config.url is None:
+        return None
+    auth = (config.username, config.password.get_secret_value() if config.password else "") if config.username else None
+    try:
+        tls = ssl.create_default_context(cafile=str(config.ca_file)) if config.ca_file else None
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"cannot use registry.ca_file {config.ca_file}: {error}") from error
+    return Registry(config.url, auth, tls)
+
+
+def _control(address: str) -> str:
+    """The simulator's own endpoints, whichever of its addresses was given."""
+    base = address.rstrip("/").removesuffix("/v1").removesuffix("/sim")
+    return f"{base}/sim"
+
+
+async def _ask(method: str, url: str) -> dict[str, Any]:
+    try:
+        async with aiohttp.ClientSession() as http, http.request(method, url) as answer:
+            answer.raise_for_status()
+            found: dict[str, Any] = await answer.json()
+            return found
+    except (aiohttp.ClientError, ValueError) as error:
+        raise BridgeError(
+            f"no simulator answers at {url} ({error}); `syncbridge simulate` prints its address"
+        ) from error

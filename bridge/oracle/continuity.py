@@ -1,0 +1,37 @@
+"""Is each time without a socket among the gaps that the bridge has announced? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bridge.oracle.expectation import MARGIN_US, Expectations
+from bridge.oracle.records import Gap, Record
+from bridge.oracle.report import Report
+
+
+def continuity(report: Report, expectations: Expectations, records: Iterable[Record]) -> None:
+    """Blames every hole between two sockets of a partition that no gap covers.
+
+    Only what lies after the first record of the partition can be a gap, and only a socket that has lived for a while
+    can have told it.
+    """
+    rules = expectations.rules
+    if rules.announced is None or rules.now_us is None or not rules.complete:
+        return
+    first: dict[int, int] = {}
+    for record in records:
+        if record.source is not None:
+            first[record.partition] = min(record.source.received_us, first.get(record.partition, 1 << 62))
+    for partition, began in first.items():
+        newest = expectations.of_partition(partition)[-1:]
+        if not newest or newest[0].ended_us or rules.now_us - newest[0].synced_us < rules.announce_us:
+            continue
+        gaps = [gap for gap in rules.announced if gap.partition == partition]
+        for start, end in expectations.holes(partition):
+            if start > began and not any(_covers(gap, start, end) for gap in gaps):
+                facts = {"partition": partition, "from_us": start, "to_us": end}
+                report.blame("gap_unannounced", "no gap tells of a time without a socket", **facts)
+
+
+def _covers(gap: Gap, start: int, end: int) -> bool:
+    return gap.from_us <= start + MARGIN_US and end - MARGIN_US <= gap.to_us
