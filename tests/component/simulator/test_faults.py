@@ -96,6 +96,25 @@ async def silence(client: Client) -> bool:
     return False
 
 
+async def test_423_at_the_upgrade() -> None:
+    async with Simulator(SMALL) as simulator, aiohttp.ClientSession() as http:
+        simulator.arm("upgrade_status", status=423)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(simulator.socket_url)
+        assert refused.value.status == 423
+        assert simulator.faults.unfired() == []
+
+
+@pytest.mark.parametrize("code", ["Maintenance", "ConnectionQuotaReached", "IPQuotaReached"])
+async def test_every_shutdown_code(code: str) -> None:
+    async with Simulator(SMALL) as simulator, connected(simulator) as client:
+        await client.sync()
+        simulator.arm("shutdown", code=code)
+        assert await client.messages() == [{"e": "shutdown", "d": {"reasonCode": code}}]
+        assert await client.frame() == "CLOSE 1000"
+        assert simulator.ledger.sessions[0].end == f"shutdown {code}"
+
+
 async def test_a_socket_that_never_says_anything() -> None:
     async with Simulator(SMALL.changed({"heartbeat_s": 0.05})) as simulator:
         simulator.arm("silent_open")

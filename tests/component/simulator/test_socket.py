@@ -196,6 +196,18 @@ async def test_server_heartbeats_come_at_their_pace_or_never() -> None:
         assert (await client.frame(heartbeats=True)).startswith("a[")
 
 
+async def test_heartbeats_may_be_left_out_while_data_flow() -> None:
+    async with of({"heartbeat_s": 1000.0, "heartbeat_when_busy": False}) as simulator, connected(simulator) as client:
+        await client.authorize()
+        [connection] = simulator.connections.values()
+        connection._beat()  # a second ago it answered
+        connection._spoke -= 1000
+        connection._beat()
+        await client.send("contract/item", 1, "id=560901")
+        assert await client.frame(heartbeats=True) == "h"
+        assert (await client.frame(heartbeats=True)).startswith("a[")
+
+
 async def test_a_client_without_heartbeats_is_closed_one_with_them_is_not() -> None:
     async with of({"client_timeout_s": 2.0}) as simulator, connected(simulator) as client, connected(simulator) as good:
         await client.sync()

@@ -35,3 +35,12 @@ def test_endpoints() -> None:
     documented = {(method, path) for method, path in re.findall(r"(GET|POST|DELETE)\s/(sim[\w/]*)", TEXT)}
     shown = {(method, "sim/options") for method in ("GET", "POST")}
     assert documented | shown | {("GET", "sim/ledger")} == set(ROUTES)
+
+
+def test_the_table_of_switches_is_complete_and_true() -> None:
+    lines = section("What it can do, and which test shows it").splitlines()
+    rows = [cells for line in lines if len(cells := line.split(" | ")) == 3][1:]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row[1])}
+    world = {"seed", "accounts", "rate", "name", "password", "host", "port", "certificate", "private_key"}
+    assert named == ({f.name for f in fields(Options)} - world) | set(KINDS) | {"roll", "inject"}
+    assert all("`test_" in row[2] for row in rows)

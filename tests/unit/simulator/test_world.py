@@ -188,3 +188,11 @@ def test_an_entity_of_the_callers_making() -> None:
         world.place(NOW, "order", "Deleted", {"id": 5})
     with pytest.raises(ValueError, match="integer id"):
         world.place(NOW, "order", "Created", {"id": "5"})
+
+
+def test_events_of_types_that_no_specification_knows() -> None:
+    _, changes = traded(Options(accounts=5, unknown_types=True), 100)
+    things = [c for c in changes if c.entity_type == "simThing"]
+    assert len(things) > 3
+    assert all(c.account_id is not None for c in things)
+    assert not any(c.entity_type == "simThing" for c in traded(Options(accounts=5), 100)[1])
