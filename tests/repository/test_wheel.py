@@ -39,7 +39,7 @@ def test_it_holds_the_schemas_the_types_and_every_module(wheel: zipfile.ZipFile)
     names = set(wheel.namelist())
     for path in (ROOT / "schemas").rglob("*.avsc"):
         assert f"bridge/_schemas/{path.relative_to(ROOT / 'schemas').as_posix()}" in names
-    for path in (ROOT / "bridge").rglob("*.py"):
+    for path in [*(ROOT / "bridge").rglob("*.py"), *(ROOT / "bridge").rglob("*.toml")]:
         assert path.relative_to(ROOT).as_posix() in names
     assert {"bridge/py.typed", "bridge/devkit/kafka-4.3.1.lock"} <= names
 
