@@ -4,25 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-USEFUL_AFTER_S = 30.0
-
-
-def was_useful(*, synced_for_s: float | None, snapshot_complete: bool) -> bool:
-    """Say whether a session proved that connecting works.
-
-    A server that accepts and closes at once must not be reconnected a thousand times a second, so an accepted
-    handshake proves nothing.
-
-    Args:
-        synced_for_s: seconds since the syncrequest went out, None if it never did.
-        snapshot_complete: whether the snapshot was taken to be complete.
-    """
-    return snapshot_complete or (synced_for_s is not None and synced_for_s >= USEFUL_AFTER_S)
-
 
 @dataclass(slots=True)
 class Backoff:
     """Delays between attempts: doubled each time up to a cap, spread so that shards do not come back together.
+
+    To be reset after a session that proved useful, say by a complete snapshot. An accepted handshake proves nothing:
+    a server that accepts and closes at once would be reconnected a thousand times a second.
 
     Attributes:
         first_s: the longest first delay, seconds.

@@ -37,13 +37,6 @@ class Turnstile:
             await self._allowed()
             self.charge()
 
-    def try_turn(self) -> bool:
-        """Take a turn if it is allowed now and nobody is waiting."""
-        if self._queue.locked() or self.wait_s > 0:
-            return False
-        self.charge()
-        return True
-
     async def ready(self) -> None:
         """Wait until it is allowed, without taking it: for things that count only if the server saw them."""
         async with self._queue:

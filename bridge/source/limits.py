@@ -41,10 +41,6 @@ class RollingWindow:
         """One more was done."""
         self._taken.append(now)
 
-    def used(self, now: float) -> int:
-        """How many of the last `window_s` seconds are remembered, at most `most`."""
-        return sum(1 for at in self._taken if now - at < self.window_s)
-
 
 class ConnectPace:
     """A burst at first, then a steady pace; both halved each time the server says "too many".

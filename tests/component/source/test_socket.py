@@ -18,6 +18,7 @@ from websockets.http11 import Request, Response
 
 from bridge.errors import ConfigurationError, SessionLost
 from bridge.source.events import Authorized, Ended, SnapshotComplete, SnapshotPart, SyncSent
+from bridge.source.forward import messages
 from bridge.source.messages import GarbageReceived
 from tests.component.source.scripted import QUICK, Recorder, eventually, serving, stay, wanted, welcome
 from tests.unit.source.driving import TOKEN, frame, props
@@ -255,6 +256,27 @@ async def test_a_server_that_is_none() -> None:
 async def test_an_address_that_is_none() -> None:
     with pytest.raises(ConfigurationError, match=r"source\.socket_url"):
         await Recorder("http://127.0.0.1/").conversation.run()
+
+
+async def test_the_frame_handed_on_reads_like_its_messages() -> None:
+    """Also where the session has written it anew, since it may be read a second time."""
+    batch = {"e": "props", "d": {"entityType": "fill", "eventType": "Created", "entity": [{"id": 5}]}}
+
+    async def script(ws: ServerConnection) -> None:
+        await welcome(ws)
+        await ws.send(frame(batch), text=True)
+        await stay(ws)
+
+    async with serving(script) as url:
+        recorder = Recorder(url, limits=replace(QUICK, snapshot_quiet_s=20))
+        running = asyncio.create_task(recorder.conversation.run())
+        recorder.conversation.allow_sync()
+        await eventually(lambda: len(recorder.frames) == 2)
+        await recorder.conversation.close()
+        await running
+
+    assert recorder.messages[1] == {"i": 1, "s": 200, "d": [{"entityType": "fill", "entity": [{"id": 5}]}]}
+    assert [messages(raw) for raw, _, _ in recorder.frames] == [told for _, told, _ in recorder.frames]
 
 
 @pytest.mark.parametrize("fragments", [1, 7])

@@ -198,6 +198,15 @@ async def test_an_api_that_is_down_is_waited_for() -> None:
     assert set(owner.causes) == {"unreachable"}
 
 
+async def test_a_server_fault_is_no_login() -> None:
+    """Or a short outage of theirs would use up the five logins of the hour."""
+    api = Api([*[lambda _: web.Response(status=502)] * 6, lambda _: granted("A")])
+    async with owning(api, budget=BudgetLimits(logins_per_hour=2)) as owner:
+        assert await owner.keeper.token() == "A"
+
+    assert owner.keeper.logins == 1
+
+
 async def test_a_penalty_ticket_is_waited_for_and_sent_back() -> None:
     ticket = {"p-ticket": "b1a2f0c4", "p-time": 0.2, "p-captcha": False}
     api = Api([lambda _: web.json_response(ticket), lambda _: granted("A")])

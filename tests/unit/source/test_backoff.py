@@ -1,6 +1,6 @@
 import pytest
 
-from bridge.source.backoff import Backoff, was_useful
+from bridge.source.backoff import Backoff
 
 
 def test_delays_double_up_to_the_cap() -> None:
@@ -30,11 +30,3 @@ def test_a_reset_begins_anew() -> None:
     backoff.reset()
 
     assert backoff.next_delay(0.0) == 0.5
-
-
-@pytest.mark.parametrize(
-    ("synced_for_s", "snapshot_complete", "useful"),
-    [(None, False, False), (29.9, False, False), (30.0, False, True), (0.1, True, True), (None, True, True)],
-)
-def test_only_what_proved_to_work_is_useful(synced_for_s: float | None, snapshot_complete: bool, useful: bool) -> None:
-    assert was_useful(synced_for_s=synced_for_s, snapshot_complete=snapshot_complete) is useful

@@ -37,19 +37,8 @@ async def test_a_cancelled_caller_has_taken_nothing_and_blocks_nobody() -> None:
 
     assert all(task.cancelled() for task in waiting)
     assert turnstile.wait_s <= 3600
-    assert not turnstile.try_turn()
-
-
-async def test_a_turn_without_waiting_is_given_only_if_nobody_waits() -> None:
-    turnstile = Turnstile(RollingWindow(2, 0.05), clock)
-
-    assert turnstile.try_turn()
-    assert turnstile.try_turn()
-    assert not turnstile.try_turn()
-    waiting = asyncio.ensure_future(turnstile.turn())
-    await asyncio.sleep(0)
-    assert not turnstile.try_turn()
-    await waiting
+    turnstile.charge()
+    assert turnstile.wait_s > 3599
 
 
 async def test_ready_takes_nothing() -> None:
@@ -66,10 +55,11 @@ async def test_ready_takes_nothing() -> None:
 async def test_a_budget_follows_its_limits() -> None:
     budget = Budget(clock, BudgetLimits(sockets=1, connect_burst=2, logins_per_hour=1))
 
-    assert budget.connect.try_turn()
+    await budget.connect.turn()
+    assert budget.connect.wait_s == 0
     budget.connect_throttled()
-    assert not budget.connect.try_turn()
-    assert budget.login.try_turn()
-    assert not budget.login.try_turn()
+    assert budget.connect.wait_s > 2
+    await budget.login.turn()
+    assert budget.login.wait_s > 3500
     async with budget.sockets:
         assert budget.sockets.locked()

@@ -29,8 +29,6 @@ def test_what_was_taken_beyond_the_limit_pushes_the_next_back() -> None:
         window.take(now)
 
     assert window.wait_s(3) == 8
-    assert window.used(3) == 2
-    assert window.used(11.5) == 1
 
 
 def test_a_burst_then_two_per_three_seconds() -> None:
