@@ -47,11 +47,17 @@ class Change:
 
 
 class Store:
-    """Tables of entities by type and id, and the frames of changes not yet taken."""
+    """Tables of entities by type and id, and the frames of changes not yet taken.
+
+    Attributes:
+        now_ms: the present, epoch milliseconds.
+        placed: type and id of what was put in by hand; the world's invariants do not cover it.
+    """
 
     def __init__(self, rng: Random, options: Options) -> None:
         self.options = options
         self.now_ms = 0
+        self.placed: set[tuple[str, int]] = set()
         self._rng = rng
         self._tables: dict[str, dict[int, Entity]] = {}
         self._last: dict[str, dict[int, Change]] = {}
@@ -102,11 +108,12 @@ class Store:
         self._frames[-1].append(change)
         return entity
 
-    def update(self, entity_type: str, entity_id: int, **values: Any) -> Entity:
-        """Replaces some fields; the owner stays."""
-        last = self._last[entity_type][entity_id]
-        entity = {**self._tables[entity_type][entity_id], **values}
-        return self.put(entity_type, entity, account_id=last.account_id, user_id=last.user_id)
+    def update(self, entity_type: str, entity_id: int, **values: Any) -> None:
+        """Replaces some fields; the owner stays. What somebody has deleted by hand stays deleted."""
+        last = self.latest(entity_type, entity_id)
+        if last is not None:
+            entity = {**self._tables[entity_type][entity_id], **values}
+            self.put(entity_type, entity, account_id=last.account_id, user_id=last.user_id)
 
     def delete(self, entity_type: str, entity_id: int) -> None:
         """Deletes an entity; an event tells so."""

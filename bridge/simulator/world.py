@@ -80,9 +80,9 @@ class World:
         return archived, self.store.take()
 
     def place(self, now_ms: int, entity_type: str, event: str, entity: dict[str, object]) -> Burst:
-        """Puts an entity of the caller's making into the world, as if it had happened there.
+        """Puts an entity of the caller's making into the world, as if it had happened there; no invariant covers it.
 
-        Its owner is the account it names, else the owner that the entity has already.
+        Its owner is the account it is or names, else the owner that the entity has already.
 
         Raises:
             ValueError: the entity has no integer id, or one that is to be deleted is not there.
@@ -91,19 +91,19 @@ class World:
         if type(number) is not int:
             raise ValueError("an entity needs an integer id")
         self.store.now_ms = now_ms
+        self.store.placed.add((entity_type, number))
         if event == "Deleted":
             if self.store.get(entity_type, number) is None:
                 raise ValueError(f"there is no {entity_type} {number}")
             self.store.delete(entity_type, number)
             return self.store.take()
-        owner = self._by_id.get(account_id) if isinstance(account_id, int) else None
-        latest = self.store.latest(entity_type, number)
-        self.store.put(
-            entity_type,
-            dict(entity),
-            account_id=owner.id if owner else latest.account_id if latest else None,
-            user_id=owner.user_id if owner else latest.user_id if latest else None,
-        )
+        owner = self.store.latest("account", account_id) if isinstance(account_id, int) else None
+        origin = owner or self.store.latest(entity_type, number)
+        owner_id, user_id = (origin.account_id, origin.user_id) if origin else (None, None)
+        if entity_type == "account":
+            holder = entity.get("userId", user_id)
+            owner_id, user_id = number, holder if isinstance(holder, int) else None
+        self.store.put(entity_type, dict(entity), account_id=owner_id, user_id=user_id)
         return self.store.take()
 
     def order(self, now_ms: int, endpoint: str, body: dict[str, Any]) -> tuple[Answer, Burst]:

@@ -67,7 +67,7 @@ def test_the_same_seed_and_times_make_the_same_world() -> None:
 
 
 def test_all_kinds_of_things_happen() -> None:
-    world, changes = traded(Options(accounts=20, deletes=0.05), 3000)
+    world, changes = traded(Options(accounts=20, deletes=0.05), 1200)
     seen = {(c.entity_type, c.event) for c in changes}
     for entity_type in ("order", "fill", "position", "cashBalance", "marginSnapshot", "command", "accountRiskStatus"):
         assert (entity_type, "Updated") in seen, entity_type
@@ -95,26 +95,80 @@ def test_every_invariant_holds_over_a_session_and_the_next() -> None:
     assert world.check() == []
 
 
+@pytest.fixture(scope="module")
+def busy() -> World:
+    """A world in the middle of its day; tests put back what they spoil."""
+    return traded(Options(accounts=5), 400)[0]
+
+
 @pytest.mark.parametrize(
     ("entity_type", "field", "text"),
     [
         ("position", "bought", "sums of the fills"),
         ("position", "netPos", "does not follow"),
         ("cashBalance", "amount", "does not follow"),
+        ("cashBalance", "amountSOD", "does not follow"),
         ("cashBalance", "realizedPnL", "sum of the pairs"),
+        ("fillFee", "commission", "does not follow from profits and fees"),
+        ("fillPair", "qty", "its pairs are"),
+        ("fillPair", "sellPrice", "sum of the pairs"),
+        ("fill", "finallyPaired", "its pairs are"),
+        ("fill", "qty", "is reported with"),
+        ("fill", "orderId", "is no order"),
+        ("executionReport", "cumQty", "its fills are"),
+        ("marginSnapshot", "maintenanceMargin", "is more than initialMargin"),
+        ("account", "userId", "is no user"),
     ],
 )
-def test_a_broken_invariant_is_found(entity_type: str, field: str, text: str) -> None:
-    world, _ = traded(Options(accounts=5), 300)
-    number, entity = next(iter(world.store.table(entity_type).items()))
-    world.store.update(entity_type, number, **{field: entity[field] + 1})
-    assert any(text in problem for problem in world.check())
+def test_a_broken_invariant_is_found(busy: World, entity_type: str, field: str, text: str) -> None:
+    assert busy.check() == []
+    number, entity = next(iter(busy.store.table(entity_type).items()))
+    busy.store.update(entity_type, number, **{field: entity[field] + 1_000_000})
+    assert any(text in problem for problem in busy.check())
+    busy.store.update(entity_type, number, **entity)
+    assert busy.check() == []
+
+
+def test_a_margin_without_a_position_is_found() -> None:
+    world = World(Options(accounts=2), NOW)
+    number = world.accounts[0].id
+    world.store.update("marginSnapshot", number, initialMargin=5.0)
+    assert world.check() == [f"marginSnapshot {number}: initialMargin 5.0 with 0 contracts held"]
+
+
+def test_a_balance_outside_of_its_extremes_is_found() -> None:
+    world = World(Options(accounts=2), NOW)
+    number = world.accounts[0].id
+    world.store.update("accountRiskStatus", number, minNetLiq=50_001.0)
+    assert world.check() == [f"accountRiskStatus {number}: amount 50000.0 lies outside of minNetLiq and maxNetLiq"]
+
+
+def test_a_bracket_of_which_both_sides_live_is_found() -> None:
+    world, _ = traded(Options(accounts=5), 1000)
+    orders = world.store.table("order")
+    number = next(n for n, o in orders.items() if o["ordStatus"] == "Filled" and o.get("ocoId"))
+    other = orders[number]["ocoId"]
+    world.store.update("order", other, ordStatus="Working")
+    assert world.check() == [f"order {number} is Filled, and yet order {other} is Working, not Canceled"]
 
 
 def test_a_reference_to_nothing_is_found() -> None:
     world, _ = traded(Options(accounts=5), 300)
     world.store.put("orderVersion", {"id": 1, "orderId": 77, "orderQty": 1, "orderType": "Market"})
-    assert world.check() == ["orderVersion 1: orderId 77 is no order"]
+    assert world.check() == ["orderVersion 1: orderId 77 is no order", "orderVersion 1: id 1 is no command"]
+
+
+def test_what_was_put_in_or_deleted_by_hand_is_nobodys_trade() -> None:
+    world, _ = traded(Options(accounts=3, deletes=0.0), 200)
+    account = world.accounts[0]
+    world.place(NOW, "order", "Created", {"id": 5, "accountId": account.id})
+    for entity_type, number in (("cashBalance", account.cash_id), ("order", next(iter(world.desk.working)))):
+        world.place(NOW, entity_type, "Deleted", {"id": number})
+    assert world.check() == []
+    for step in range(300):
+        world.step(NOW + step)
+    assert world.store.get("cashBalance", account.cash_id) is None
+    assert world.check() == []
 
 
 def test_an_order_that_claims_to_be_filled_is_found() -> None:
@@ -141,7 +195,7 @@ def test_every_entity_is_what_the_specification_says() -> None:
         "int64": int, "int32": int, "double": (int, float), "boolean": bool, "string": str, "date-time": str,
         "enum": str, "object": dict,
     }  # fmt: skip
-    _, changes = traded(Options(accounts=20), 1500)
+    _, changes = traded(Options(accounts=20), 600)
     assert {c.entity_type for c in changes} >= set(REQUIRED)
     for change in changes:
         fields = {f["name"]: f for f in types[change.entity_type]["fields"]}
