@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import ssl as tls
 import time
 from collections.abc import Callable
@@ -66,6 +67,7 @@ class SocketConversation:
         self.session = make_session(self._loop.time())
         self._connection: FeedConnection | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._armed_for = math.inf
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._left = asyncio.Event()
         self._now = self._loop.time()
@@ -228,8 +230,10 @@ class SocketConversation:
         deadline = self.session.deadline()
         if self.session.lost is not None or self._connection is None:
             self._cancel_timer()
-        elif self._timer is None or self._timer.when() > deadline:
+        elif self._timer is None or self._armed_for > deadline:
             self._cancel_timer()
+            # Kept here, because uvloop's handle of a timer that is due at once does not know when (docs/gotchas.md).
+            self._armed_for = deadline
             self._timer = self._loop.call_at(deadline, self._on_timer)
 
     def _on_timer(self) -> None:

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+import uvloop
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
@@ -408,6 +409,26 @@ async def test_a_cancelled_run_leaves_no_connection() -> None:
             await running
         async with asyncio.timeout(20):
             await gone.wait()
+
+
+def test_a_timer_that_is_due_at_once_costs_no_session_on_uvloop() -> None:
+    """Its handle for such a timer has no `when()`; a loop that is late by a moment meets it."""
+
+    async def script(ws: ServerConnection) -> None:
+        await welcome(ws)
+        await stay(ws)
+
+    async def scenario() -> None:
+        async with serving(script) as url:
+            recorder = Recorder(url, limits=replace(QUICK, heartbeat_s=1e-6))
+            running = asyncio.create_task(recorder.conversation.run())
+            recorder.conversation.allow_sync()
+            await eventually(lambda: recorder.has(SnapshotComplete) or running.done())
+            await recorder.conversation.close()
+            assert (await running).cause == "stopped"
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
 
 
 async def test_a_server_that_does_not_answer_the_close_is_not_waited_for() -> None:
