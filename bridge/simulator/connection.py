@@ -46,7 +46,7 @@ class Connection(Link):
         self.token = ""
         self.feed: Feed | None = None
         self.heartbeats = 0
-        self.silent = bool(simulator.faults.take("open"))
+        self.silent = simulator.faults.first("open") is not None
         self._sim = simulator
 
     @property
@@ -126,14 +126,15 @@ class Connection(Link):
         self.send(response(request.id, status, self.options, data))
 
     def _authorize(self, request: Request) -> None:
-        for fault in self._sim.faults.take("authorize"):
+        if (fault := self._sim.faults.first("authorize")) is not None:
             if fault.kind == "authorize_status":
                 self._answer(request, fault.args["status"], fault.args["text"])
             return
         token = token_of(request.body)
         refusal = self._sim.tokens.refusal(token, time.time())
         if refusal is not None:
-            self._answer(request, 401, "Invalid access token" if refusal[0] == 401 else refusal[1])
+            status, text = refusal
+            self._answer(request, status, "Invalid access token" if status == 401 else text)
         elif self.authorized:
             self._answer(request, 400, "Already authorized")
         else:
@@ -173,7 +174,7 @@ class Connection(Link):
             self._answer(request, 200, self._sim.penalty("user/syncrequest", now))
             return True
         within = self._sim.limits.admit("user/syncrequest", now)
-        for fault in self._sim.faults.take("sync", sub.remainder if sub.expression else None):
+        if (fault := self._sim.faults.first("sync", sub.remainder if sub.expression else None)) is not None:
             if fault.kind == "sync_status":
                 self._answer(request, fault.args["status"])
             elif fault.kind == "sync_penalty":

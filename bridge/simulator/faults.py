@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -54,8 +55,12 @@ KINDS: dict[str, FaultKind] = {
 }
 
 
+SHARDED = frozenset({"sync", "part", "live", "frame"})
+"""Points at which it is known for which shard a socket is."""
+
+
 class FaultError(ValueError):
-    """A fault or an argument that does not exist."""
+    """A fault or an argument that does not exist or makes no sense."""
 
 
 @dataclass(slots=True)
@@ -109,21 +114,28 @@ class Faults:
         """Arms a fault.
 
         Raises:
-            FaultError: no such kind, or an argument that the kind does not have.
+            FaultError: no such kind, an argument that the kind does not have, or a value that makes no sense.
         """
         if kind not in KINDS:
             raise FaultError(f"there is no fault {kind!r}; known: {', '.join(KINDS)}")
         defaults = KINDS[kind].args
-        for name in args:
+        for name, value in args.items():
             if name not in defaults:
                 raise FaultError(f"{kind} has no argument {name!r}; it has: {', '.join(defaults) or 'none'}")
+            if not _fits(name, value, defaults[name]):
+                raise FaultError(f"{kind}: {name} cannot be {value!r}")
+        _check(kind, times, skip, probability, remainder)
         fault = Fault(len(self._armed) + 1, kind, times, skip, probability, remainder, {**defaults, **args})
         self._armed.append(fault)
         return fault
 
-    def take(self, point: str, remainder: int | None = None) -> list[Fault]:
-        """The faults that fire at this point now."""
-        return [fault for fault in self._armed if fault.point == point and self._fires(fault, remainder)]
+    def take(self, point: str, remainder: int | None = None) -> Iterator[Fault]:
+        """The faults that fire at this point now, one by one: those that the caller does not get to have not fired."""
+        return (fault for fault in self._armed if fault.point == point and self._fires(fault, remainder))
+
+    def first(self, point: str, remainder: int | None = None) -> Fault | None:
+        """The fault that fires at a point where only one can."""
+        return next(self.take(point, remainder), None)
 
     def armed(self, point: str) -> bool:
         """Whether anything at all could fire at a point; cheap, for the path of every frame."""
@@ -154,3 +166,25 @@ class Faults:
             return False
         fault.fired += 1
         return True
+
+
+def _fits(name: str, value: Any, default: Any) -> bool:
+    """Whether an argument is of its default's kind; durations need not be whole."""
+    if isinstance(value, bool) or isinstance(default, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, str):
+        return isinstance(value, str)
+    return isinstance(value, (int, float) if name == "seconds" else int) and value >= 0
+
+
+def _check(kind: str, times: Any, skip: Any, probability: Any, remainder: Any) -> None:
+    if times is not None and (type(times) is not int or times < 1):
+        raise FaultError(f"{kind}: times is a positive integer, or null for ever")
+    if type(skip) is not int or skip < 0:
+        raise FaultError(f"{kind}: skip is an integer that is not negative")
+    if type(probability) not in (int, float) or not 0 < probability <= 1:
+        raise FaultError(f"{kind}: probability lies between 0 and 1")
+    if remainder is not None and (type(remainder) is not int or remainder < 0):
+        raise FaultError(f"{kind}: remainder is an integer that is not negative")
+    if remainder is not None and KINDS[kind].point not in SHARDED:
+        raise FaultError(f"{kind} strikes before a socket has a shard, so remainder makes no sense")

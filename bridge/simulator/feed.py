@@ -62,8 +62,9 @@ class Feed:
             self._queue(mine, kind)
 
     def strike(self) -> None:
-        """Lets the faults of the point `live` that are due happen now."""
-        for fault in self._sim.faults.take("live", self.remainder):
+        """Lets the faults of the point `live` that are due happen now, until one has ended the socket."""
+        faults = self._sim.faults.take("live", self.remainder)
+        while not (self._link.ended or self._link.silent) and (fault := next(faults, None)) is not None:
             self._happen(fault)
 
     def close(self, how: str) -> None:

@@ -48,7 +48,7 @@ class Link(ABC):
         self._transport = request.transport
         self._writer = request.writer
         self._loop = asyncio.get_running_loop()
-        self._opened = self._heard = self._spoke = self._loop.time()
+        self._opened = self._heard = self._spoke = self._beaten = self._loop.time()
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -81,7 +81,7 @@ class Link(ABC):
     async def run(self) -> None:
         """Serves the socket until it ends."""
         self.send(b"o")
-        self._timers.append(self._loop.call_later(self.options.heartbeat_s or 1.0, self._beat))
+        self._beat()
         self._watch()
         try:
             await self._receive()
@@ -120,7 +120,8 @@ class Link(ABC):
         if self.ended:
             return
         self.end(end)
-        self.spawn(self._closing(code, reason))
+        if not self.silent:
+            self.spawn(self._closing(code, reason))
 
     def drop(self, end: str) -> None:
         """Resets the TCP connection."""
@@ -166,21 +167,23 @@ class Link(ABC):
                 return
 
     def _beat(self) -> None:
-        """The server's heartbeat."""
-        pause = self.options.heartbeat_s or 1.0
-        self.pulse()
-        if self.options.heartbeat_s and not self.ended:
-            busy = self._loop.time() - self._spoke < pause * 0.9
-            if self.options.heartbeat_when_busy or not busy:
+        """The server's heartbeat, when it is due. Looks often, because its pace may change at any time."""
+        now, pause = self._loop.time(), self.options.heartbeat_s or 1.0
+        if now - self._beaten > pause - 0.001:
+            self._beaten = now
+            self.pulse()
+            if self.options.heartbeat_s and (self.options.heartbeat_when_busy or now - self._spoke >= pause * 0.9):
                 self.send(b"h")
         if not self.ended:
-            self._timers = [t for t in self._timers if not t.cancelled() and t.when() > self._loop.time()]
-            self._timers.append(self._loop.call_later(pause, self._beat))
+            self._timers = [t for t in self._timers if not t.cancelled() and t.when() > now]
+            self._timers.append(self._loop.call_at(min(self._beaten + pause, now + 1.0), self._beat))
 
     def _watch(self) -> None:
         """Ends sockets that do not authorise or send no heartbeats."""
         now, options = self._loop.time(), self.options
-        if options.authorize_timeout_s and not self.authorized and now - self._opened > options.authorize_timeout_s:
+        if self.silent:  # who is gone ends nothing
+            pass
+        elif options.authorize_timeout_s and not self.authorized and now - self._opened > options.authorize_timeout_s:
             self.close(end="not authorized")
         elif options.client_timeout_s and now - self._heard > options.client_timeout_s:
             self.close(end="client silent")

@@ -52,8 +52,8 @@ class Listener:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         endpoint = request.path.strip("/").lower().removeprefix("v1/")
         if endpoint == "websocket":
-            faults = self._sim.faults.take("upgrade")
-            return _refusal(request, faults[0]) if faults else await self._socket(request)
+            fault = self._sim.faults.first("upgrade")
+            return _refusal(request, fault) if fault else await self._socket(request)
         if endpoint == "sim" or endpoint.startswith("sim/"):
             return await control(self._sim, request, endpoint)
         return await answer(self._sim, request, endpoint)

@@ -127,7 +127,7 @@ def _bearer(simulator: Simulator, request: web.Request) -> Token | web.Response:
 
 
 def _renew(simulator: Simulator, token: Token) -> web.Response:
-    for fault in simulator.faults.take("renew"):
+    if (fault := simulator.faults.first("renew")) is not None:
         return _spoiled(simulator, fault.kind, fault.args)
     return reply(simulator.tokens.answer(simulator.tokens.renew(token, time.time())))
 

@@ -236,11 +236,11 @@ class Simulator:
 
     def ask(self, endpoint: str, text: str, body: dict[str, Any]) -> Result:
         """Answers a request that is the same over HTTP and over the socket: an order, or a read of entities."""
-        for fault in self.faults.take("request"):
+        if (fault := self.faults.first("request")) is not None:
             return Result(fault.args["status"])
         if endpoint not in ENDPOINTS:
             return Result(*query(self.world.store, endpoint, text))
-        for fault in self.faults.take("order"):
+        if (fault := self.faults.first("order")) is not None:
             if fault.kind == "order_status":
                 return Result(fault.args["status"])
             return Result(200, {"failureReason": fault.args["reason"], "failureText": fault.args["text"]})

@@ -228,6 +228,37 @@ async def test_half_open() -> None:
         assert simulator.faults.unfired() == []
 
 
+async def test_who_is_half_open_ends_nothing_whatever_the_client_does_or_leaves_undone() -> None:
+    quick = SMALL.changed({"client_timeout_s": 0.2, "authorize_timeout_s": 0.2, "max_sockets": 1})
+    async with Simulator(quick) as simulator:
+        simulator.arm("silent_open")
+        async with connected(simulator) as client:
+            assert await silence(client)
+        await until(lambda: not simulator.connections)
+    async with Simulator(quick) as simulator, connected(simulator) as client:
+        await client.sync()
+        simulator.arm("half_open")
+        drop = simulator.arm("drop")
+        async with connected(simulator) as other:
+            await other.authorize()  # one socket too many
+            while not await silence(client):
+                pass
+        assert not client.ws.closed
+        assert drop.fired == 0
+
+
+async def test_two_faults_need_two_sockets() -> None:
+    async with Simulator(SMALL) as simulator, connected(simulator) as one:
+        await one.sync()
+        faults = [simulator.faults.arm(kind) for kind in ("close", "drop")]
+        await simulator.step()
+        assert [fault.fired for fault in faults] == [1, 0]
+        async with connected(simulator) as two:
+            await two.sync()
+            await simulator.step()
+        assert [fault.fired for fault in faults] == [1, 1]
+
+
 async def events(client: Client, count: int) -> list[str]:
     return [await client.frame() for _ in range(count)]
 

@@ -45,6 +45,19 @@ async def test_an_expired_token_is_refused_but_does_not_end_an_open_socket() -> 
             assert (await late.authorize(token))["s"] == 401
 
 
+@pytest.mark.parametrize("status", ["408", "429", "500"])
+async def test_the_token_of_an_evicted_session_is_answered_alike_on_socket_and_rest(status: str) -> None:
+    async with of({"max_sessions": 1, "evicted_status": status}) as simulator, connected(simulator) as client:
+        old = await login(simulator, client.http)
+        await login(simulator, client.http)
+        answer = await client.authorize(old)
+        assert answer == {"s": int(status), "i": 0, "d": "Session is over"}
+        async with client.http.get(
+            f"{simulator.rest_url}/auth/me", headers={"Authorization": f"Bearer {old}"}
+        ) as refused:
+            assert refused.status == int(status)
+
+
 async def test_requests_before_authorize_are_answered_401() -> None:
     async with of({}) as simulator, connected(simulator) as client:
         assert await client.frame() == "o"
@@ -189,6 +202,10 @@ async def test_events_come_between_the_parts_if_so_switched() -> None:
 async def test_server_heartbeats_come_at_their_pace_or_never() -> None:
     async with of({"heartbeat_s": 0.05}) as simulator, connected(simulator) as client:
         assert [await client.frame(heartbeats=True) for _ in range(4)] == ["o", "h", "h", "h"]
+    async with of({"heartbeat_s": 1000.0}) as simulator, connected(simulator) as client:
+        assert await client.frame() == "o"
+        simulator.set_options({"heartbeat_s": 0.05})  # holds for the sockets that are open
+        assert await client.frame(heartbeats=True) == "h"
     async with of({"heartbeat_s": 0}) as simulator, connected(simulator) as client:
         await client.authorize()
         await asyncio.sleep(0.1)
@@ -200,9 +217,10 @@ async def test_heartbeats_may_be_left_out_while_data_flow() -> None:
     async with of({"heartbeat_s": 1000.0, "heartbeat_when_busy": False}) as simulator, connected(simulator) as client:
         await client.authorize()
         [connection] = simulator.connections.values()
-        connection._beat()  # a second ago it answered
-        connection._spoke -= 1000
-        connection._beat()
+        for _ in range(2):  # a heartbeat is due; it answered just now, and then it did not
+            connection._beaten -= 1000
+            connection._beat()
+            connection._spoke -= 1000
         await client.send("contract/item", 1, "id=560901")
         assert await client.frame(heartbeats=True) == "h"
         assert (await client.frame(heartbeats=True)).startswith("a[")
