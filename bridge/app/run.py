@@ -21,7 +21,7 @@ from bridge.kafka import topics
 from bridge.kafka.client import Cluster
 from bridge.kafka.framing import Framing
 from bridge.operate.http import served
-from bridge.operate.metrics import ShardCollector, ShardView
+from bridge.operate.metrics import ShardCollector, ShardView, SourceView
 from bridge.shard.fleet import Fleet
 from bridge.shard.patience import Patience
 from bridge.source.conversation import ShardSource
@@ -135,8 +135,12 @@ class Bridge:
 
     def _registry(self, shared: Shared) -> CollectorRegistry:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(ShardCollector(self.shards, shared.drift, shared.clock.epoch_us))
+        registry.register(ShardCollector(self.shards, shared.drift, self._source_view(), shared.clock.epoch_us))
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         GCCollector(registry=registry)
         return registry
+
+    def _source_view(self) -> SourceView:
+        budget = self._broker.budget
+        return SourceView(budget.waited, lambda: budget.hold.wait_s)

@@ -229,8 +229,25 @@ METRICS: Mapping[str, MetricName] = {
 
 DRIFT = "syncbridge_drift_seen"
 DRIFT_HELP = "Values the schema does not know or cannot hold, kept in `unmapped`; of the whole process."
+WAITS = "syncbridge_source_wait_seconds"
+WAITS_HELP = "Time waited for limits towards the broker, all shards together, waits that still last included."
+HOLD = "syncbridge_source_hold_seconds"
+HOLD_HELP = "Time left in which no shard begins anything new at the broker, because it said so."
 Drift = Callable[[], Iterable[tuple[str, str, str, int]]]
 """Gives (entity type, field, kind of drift, count)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """Where the numbers stand that all shards share.
+
+    Attributes:
+        waited: gives seconds by limit.
+        hold: gives seconds.
+    """
+
+    waited: Callable[[], Mapping[str, float]]
+    hold: Callable[[], float]
 
 
 class ShardCollector(Collector):
@@ -240,15 +257,22 @@ class ShardCollector(Collector):
         now_us: epoch microseconds, for the time since the server was heard.
     """
 
-    def __init__(self, shards: Sequence[ShardView], drift: Drift, now_us: Callable[[], int]) -> None:
-        self._shards, self._drift, self._now_us = shards, drift, now_us
+    def __init__(
+        self, shards: Sequence[ShardView], drift: Drift, source: SourceView, now_us: Callable[[], int]
+    ) -> None:
+        self._shards, self._drift, self._source, self._now_us = shards, drift, source, now_us
 
     def collect(self) -> Iterable[Metric]:
-        """All metrics of `METRICS`, each with the label `shard`, and the drift."""
+        """All metrics of `METRICS`, each with the label `shard`, the drift, and the waits for the broker."""
         drift = CounterMetricFamily(DRIFT, DRIFT_HELP, labels=["entity_type", "field", "kind"])
         for entity_type, field, kind, count in self._drift():
             drift.add_metric([entity_type, field, kind], count)
         yield drift
+        waits = CounterMetricFamily(WAITS, WAITS_HELP, labels=["limit"])
+        for limit, seconds in self._source.waited().items():
+            waits.add_metric([limit], seconds)
+        yield waits
+        yield GaugeMetricFamily(HOLD, HOLD_HELP, value=self._source.hold())
         for definition in METRICS.values():
             family = _family(definition)
             for view in self._shards:

@@ -1,4 +1,4 @@
-"""One shard's conversations with the broker: slot, token, connection, session; then the wait until the next one."""
+"""One shard's conversations with the broker: place, token, connection, session; then the wait until the next one."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Listener(Protocol):
 class ShardSource:
     """Makes one shard's conversations, and says how long to wait between them."""
 
-    def __init__(self, broker: Broker, plan: SyncPlan) -> None:
+    def __init__(self, broker: Broker, plan: SyncPlan, backoff: Backoff | None = None) -> None:
         self._broker, self._plan = broker, plan
-        self._backoff = Backoff()
+        self._backoff = backoff or Backoff()
 
     def converse(self, listener: Listener) -> Conversation:
         """A new conversation, not yet begun."""
@@ -53,7 +53,7 @@ class ShardSource:
 
 
 class Conversation:
-    """One session with the broker: wait for slot and token, connect, sync when allowed, listen to the end."""
+    """One session with the broker: wait for place and token, connect, sync when allowed, listen to the end."""
 
     def __init__(self, broker: Broker, plan: SyncPlan, listener: Listener) -> None:
         self._broker, self._plan, self._listener = broker, plan, listener
@@ -80,10 +80,10 @@ class Conversation:
                 return self._quit.result()
             return await talking
         finally:
-            for task in (talking, self._syncing):
-                if task is not None:
-                    task.cancel()
-            await asyncio.gather(talking, return_exceptions=True)
+            tasks = [task for task in (talking, self._syncing) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def allow_sync(self) -> None:
         """The fence in Kafka stands."""
@@ -109,10 +109,8 @@ class Conversation:
 
     async def _talk(self) -> SessionLost:
         broker, endpoint = self._broker, self._broker.endpoint
-        await broker.hold()
-        async with broker.budget.sockets:
-            token = await broker.keeper.token()
-            await broker.budget.connect.turn()
+        async with broker.budget.sockets.held():
+            token = await broker.admission()
             self._socket = SocketConversation(
                 endpoint.socket_url,
                 lambda now: Session(self._plan, token, now=now, limits=broker.limits),
@@ -139,6 +137,7 @@ class Conversation:
             case SnapshotComplete():
                 self._listener.snapshot_completed(event.counts)
             case Penalized():
+                self._broker.budget.hold.extend(event.penalty.seconds)  # another shard would draw a ticket of its own
                 structlog.get_logger().warning(
                     "syncrequest_penalized", shard=self._plan.remainder, wait_seconds=event.penalty.seconds
                 )

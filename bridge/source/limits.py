@@ -51,7 +51,7 @@ class ConnectPace:
     _LEAST_RATE = 1 / 60.0
     _FORGIVEN_AFTER_S = 3600.0
 
-    def __init__(self, burst: int = 4, *, rate: float = 2 / 3.0) -> None:
+    def __init__(self, burst: int, rate: float) -> None:
         if burst < 1 or rate <= 0:
             raise ValueError("at least one connection, at some pace")
         self._full_burst, self._full_rate = float(burst), rate

@@ -21,6 +21,8 @@ class SessionLimits:
         snapshot_quiet_s: without a snapshot part, the snapshot is taken to be complete.
         stall_s: a timer later than this means that this process stood still, not the server.
         rate_limited_wait_s: away after a 423 or 429.
+        upgrade_limited_wait_s: away after one at the upgrade, whose Retry-After is unknown (section 21, question 28).
+        upgrade_refused_wait_s: away after another refusal of the upgrade.
         captcha_wait_s: away after a penalty that only a human can lift.
         quota_wait_s: away after another program took the slot, or two programs evict each other for ever.
         maintenance_wait_s: away after a maintenance shutdown.
@@ -40,6 +42,8 @@ class SessionLimits:
     snapshot_quiet_s: float = 2.0
     stall_s: float = 1.0
     rate_limited_wait_s: float = 3600.0
+    upgrade_limited_wait_s: float = 60.0
+    upgrade_refused_wait_s: float = 30.0
     captcha_wait_s: float = 3600.0
     quota_wait_s: float = 300.0
     maintenance_wait_s: float = 30.0

@@ -183,7 +183,7 @@ class SocketConversation:
         await asyncio.wait([opening])
         error = None if opening.cancelled() else opening.exception()
         if isinstance(error, Exception):
-            self.session.fail(connection_failed(error))
+            self.session.fail(connection_failed(error, self.session.limits))
             self._settle()
 
     async def _take_leave(self) -> None:

@@ -95,6 +95,11 @@ class TokenKeeper:
         """Life left of the present token, seconds; 0 if there is none."""
         return 0.0 if self._current is None else max(0.0, self._current.remaining_s(self._wall()))
 
+    @property
+    def live(self) -> str | None:
+        """The token, if there is one that can be used at this moment."""
+        return self._current.value if self._current is not None and self._usable() else None
+
     async def token(self) -> str:
         """The newest live token; waits, for ever if need be, while none can be had.
 

@@ -9,14 +9,12 @@ from email.utils import parsedate_to_datetime
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI, ProxyError
 
 from bridge.errors import ConfigurationError, SessionLost
+from bridge.source.refusals import SessionLimits
 
-TOO_MANY_WAIT_S = 60.0
-"""At least so long after a 429 at the upgrade, whose Retry-After is unknown (protocol section 21, question 28)."""
-_REFUSED_WAIT_S = 30.0
 _LONGEST_WAIT_S = 3600.0
 
 
-def connection_failed(error: Exception) -> SessionLost:
+def connection_failed(error: Exception, limits: SessionLimits) -> SessionLost:
     """Judge an error of connecting.
 
     Raises:
@@ -24,7 +22,7 @@ def connection_failed(error: Exception) -> SessionLost:
     """
     match error:
         case InvalidStatus():
-            return _refused(error)
+            return _refused(error, limits)
         case ssl.SSLError():
             return SessionLost("tls", str(error))
         case TimeoutError():
@@ -44,15 +42,15 @@ def connection_failed(error: Exception) -> SessionLost:
     raise error
 
 
-def _refused(error: InvalidStatus) -> SessionLost:
+def _refused(error: InvalidStatus, limits: SessionLimits) -> SessionLost:
     status, headers = error.response.status_code, error.response.headers
     asked = retry_after_s(headers.get("Retry-After"), headers.get("Date"))
     reason = f"the upgrade was answered with status {status}"
     if status in {423, 429}:
-        return SessionLost("rate_limited", reason, code=status, wait_s=max(TOO_MANY_WAIT_S, asked))
+        return SessionLost("rate_limited", reason, code=status, wait_s=max(limits.upgrade_limited_wait_s, asked))
     if status == 408 or status >= 500:
         return SessionLost("server_error", reason, code=status, wait_s=asked)
-    return SessionLost("upgrade_refused", reason, code=status, wait_s=max(_REFUSED_WAIT_S, asked))
+    return SessionLost("upgrade_refused", reason, code=status, wait_s=max(limits.upgrade_refused_wait_s, asked))
 
 
 def retry_after_s(value: str | None, date: str | None) -> float:

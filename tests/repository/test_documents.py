@@ -21,7 +21,7 @@ from bridge.errors import BridgeError
 from bridge.kafka.names import TopicNames
 from bridge.kafka.plan import Topic
 from bridge.kafka.plan import wanted as wanted_topics
-from bridge.operate.metrics import DRIFT, METRICS
+from bridge.operate.metrics import DRIFT, HOLD, METRICS, WAITS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -142,7 +142,12 @@ def test_every_metric_is_documented_with_its_labels() -> None:
         f"{m.name}_total" if m.kind == "counter" else m.name: (m.kind, ["shard", *([m.label] if m.label else [])])
         for m in METRICS.values()
     }
-    assert documented == {**expected, f"{DRIFT}_total": ("counter", ["entity_type", "field", "kind"])}
+    assert documented == {
+        **expected,
+        f"{DRIFT}_total": ("counter", ["entity_type", "field", "kind"]),
+        f"{WAITS}_total": ("counter", ["limit"]),
+        HOLD: ("gauge", []),
+    }
 
 
 def test_every_cause_of_a_lost_session_is_documented() -> None:

@@ -32,18 +32,18 @@ def test_what_was_taken_beyond_the_limit_pushes_the_next_back() -> None:
 
 
 def test_a_burst_then_two_per_three_seconds() -> None:
-    assert opened(ConnectPace(4), 100, 106.1) == pytest.approx([100, 100, 100, 100, 101.5, 103, 104.5, 106])
+    assert opened(ConnectPace(4, 2 / 3), 100, 106.1) == pytest.approx([100, 100, 100, 100, 101.5, 103, 104.5, 106])
 
 
 def test_a_long_calm_allows_another_burst_and_no_more() -> None:
-    pace = ConnectPace(4)
+    pace = ConnectPace(4, 2 / 3)
     opened(pace, 0, 0)
 
     assert opened(pace, 1000, 1000) == [1000] * 4
 
 
 def test_too_many_halves_the_pace_and_the_burst() -> None:
-    pace = ConnectPace(4)
+    pace = ConnectPace(4, 2 / 3)
     opened(pace, 0, 0)
 
     pace.throttled(0)
@@ -53,7 +53,7 @@ def test_too_many_halves_the_pace_and_the_burst() -> None:
 
 
 def test_the_pace_never_stops_altogether_and_is_forgiven_after_an_hour() -> None:
-    pace = ConnectPace(4)
+    pace = ConnectPace(4, 2 / 3)
     for _ in range(50):
         pace.throttled(0)
 
@@ -62,7 +62,7 @@ def test_the_pace_never_stops_altogether_and_is_forgiven_after_an_hour() -> None
     assert len(opened(pace, 4000, 4000)) == 4
 
 
-@pytest.mark.parametrize("make", [lambda: RollingWindow(0), lambda: RollingWindow(1, 0), lambda: ConnectPace(0)])
+@pytest.mark.parametrize("make", [lambda: RollingWindow(0), lambda: RollingWindow(1, 0), lambda: ConnectPace(0, 1)])
 def test_impossible_limits_are_refused(make: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="at least one"):
         make()

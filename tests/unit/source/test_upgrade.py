@@ -6,6 +6,7 @@ from websockets.exceptions import InvalidMessage, InvalidProxy, InvalidProxyStat
 from websockets.http11 import Response
 
 from bridge.errors import ConfigurationError
+from bridge.source.refusals import SessionLimits
 from bridge.source.upgrade import connection_failed, retry_after_s
 
 DATE = "Fri, 21 Aug 2026 15:40:30 GMT"
@@ -41,7 +42,7 @@ def refused(status: int, **headers: str) -> InvalidStatus:
 def test_every_failure_to_connect_has_a_cause_and_a_wait(
     error: Exception, cause: str, code: int | None, wait_s: float
 ) -> None:
-    lost = connection_failed(error)
+    lost = connection_failed(error, SessionLimits())
 
     assert (lost.cause, lost.code, lost.wait_s) == (cause, code, wait_s)
 
@@ -56,14 +57,14 @@ def test_every_failure_to_connect_has_a_cause_and_a_wait(
 )
 def test_what_waiting_cannot_mend_is_a_matter_of_configuration(error: Exception, key: str) -> None:
     with pytest.raises(ConfigurationError, match=key) as caught:
-        connection_failed(error)
+        connection_failed(error, SessionLimits())
 
     assert "secret" not in str(caught.value)
 
 
 def test_our_own_errors_are_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
-        connection_failed(ZeroDivisionError())
+        connection_failed(ZeroDivisionError(), SessionLimits())
 
 
 @pytest.mark.parametrize(
