@@ -11,7 +11,7 @@ import orjson
 from bridge.oracle.atomicity import atomicity
 from bridge.oracle.continuity import continuity
 from bridge.oracle.expectation import Expectations, Expected, Rules
-from bridge.oracle.records import Key, Kind, Mark, Record, Truth, Version
+from bridge.oracle.records import Key, Kind, Mark, Record, Source, Truth, Version
 from bridge.oracle.report import Report, percentile
 
 
@@ -251,6 +251,14 @@ def _frames(report: Report, records: list[Record]) -> None:
         ends = last.source if last else None
         if source is None or ends is None or ends.frame != source.frame or ends.frame_last != source.frame_last:
             _accuse(report, "frame_wrong", "frame_last is not the last envelope of the frame", record)
+        elif _goes_on(by_seq.get(source.frame_last + 1), source):
+            _accuse(report, "frame_wrong", "the frame goes on after frame_last", record)
+
+
+def _goes_on(following: Record | None, source: Source) -> bool:
+    """Whether a record is of the same frame; what comes from no frame bears the number 0."""
+    other = following.source if following else None
+    return other is not None and source.frame > 0 and (other.epoch, other.frame) == (source.epoch, source.frame)
 
 
 def _accuse(report: Report, fault: str, sentence: str, record: Record) -> None:

@@ -179,6 +179,16 @@ def test_frame_last_is_the_end_of_the_frame(last: int) -> None:
     assert wrong(made) == {"frame_wrong"}
 
 
+def test_a_frame_does_not_go_on_after_frame_last() -> None:
+    """Both records agree with themselves; together they say that their frame ended twice."""
+    made = scene()
+    made.spoil_source(WORKING, frame=1)
+    assert wrong(made) == {"frame_wrong"}
+    made.spoil_source(PENDING, frame=0)
+    made.spoil_source(WORKING, frame=0)
+    assert wrong(made) == set()
+
+
 def test_a_deletion_needs_a_tombstone() -> None:
     made = scene()
     del made.records[TOMBSTONE]
