@@ -8,14 +8,16 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import structlog
 
 from bridge.simulator.director import load, shipped
+from bridge.simulator.faults import KINDS, FaultError
 from bridge.simulator.options import OptionError, Options
 from bridge.simulator.run import Course, run
-from bridge.simulator.scenario import ScenarioError, parse
+from bridge.simulator.scenario import Scenario, ScenarioError, fault_of, parse
 
 
 def _kind(hint: Any) -> Any:
@@ -37,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
             made.add_argument(flag, action=argparse.BooleanOptionalAction, help=words)
         else:
             made.add_argument(flag, type=kind, help=words)
+    made.add_argument(
+        "--fault", action="append", default=[], metavar="KIND[:name=value,...]",
+        help=f"arms a fault; it ends with 1 if one has not fired. KIND is one of {', '.join(KINDS)}",
+    )  # fmt: skip
+    made.add_argument("--ledger", type=Path, default=None, metavar="FOLDER", help="writes the ledger there in the end")
     made.add_argument("--scenario", help="a file, or the name of a shipped scenario; ends with 1 if it fails")
     made.add_argument("--speed", type=float, default=1.0, help="divides the waits of the scenario")
     made.add_argument("--stay", action="store_true", default=False, help="go on serving when the scenario is over")
@@ -61,7 +68,7 @@ def main(words: Sequence[str] | None = None) -> None:
     try:
         course, chosen = _course(arguments)
         options = Options(**{**chosen, **arguments})
-    except (OptionError, ScenarioError) as problem:
+    except (OptionError, ScenarioError, FaultError, TypeError) as problem:
         sys.stderr.write(f"{problem}\n")
         sys.exit(2)
     outcome = asyncio.run(run(options, course))
@@ -74,9 +81,12 @@ def _course(arguments: dict[str, Any]) -> tuple[Course, dict[str, Any]]:
     """Takes what is no option out of the arguments: how the run goes, and the scenario's options."""
     name = arguments.pop("scenario", None)
     scenario = load(name) if name is not None else None
-    taken = {key: arguments.pop(key) for key in ("parent_pid", "shards", "speed", "stay")}
+    taken = {key: arguments.pop(key) for key in ("ledger", "parent_pid", "shards", "speed", "stay")}
+    taken["faults"] = tuple(map(fault_of, arguments.pop("fault")))
     if taken["speed"] <= 0:
         raise OptionError("speed is greater than 0")
+    if taken["faults"] and scenario is None:
+        scenario = Scenario("Faults given by flags", {}, ())
     return Course(scenario=scenario, **taken), scenario.options if scenario else {}
 
 

@@ -37,13 +37,14 @@ class Connection(Link):
 
     Attributes:
         token: the token it authorised with, empty before.
+        device: the device that its token was given to.
         feed: its stream, None before it has synced.
         heartbeats: client heartbeats received.
     """
 
     def __init__(self, simulator: Simulator, number: int, request: web.Request, ws: web.WebSocketResponse) -> None:
         super().__init__(number, request, ws)
-        self.token = ""
+        self.token = self.device = ""
         self.feed: Feed | None = None
         self.heartbeats = 0
         self.silent = simulator.faults.first("open") is not None
@@ -139,6 +140,7 @@ class Connection(Link):
             self._answer(request, 400, "Already authorized")
         else:
             self.token, self.authorized = token, True
+            self.device = self._sim.tokens.device(token)
             self._answer(request, 200)
             self._sim.admit(self)
 

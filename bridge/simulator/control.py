@@ -13,6 +13,8 @@ from bridge.simulator.ledger import change_line, delivery_lines, session_line, w
 from bridge.simulator.options import OptionError
 from bridge.simulator.rest import body_of, reply, unknown
 from bridge.simulator.scenario import arguments
+from bridge.simulator.sharding import EXPRESSIONS, shards
+from bridge.simulator.store import Change
 
 if TYPE_CHECKING:
     from bridge.simulator.server import Simulator
@@ -58,14 +60,26 @@ async def _events(simulator: Simulator, request: web.Request) -> web.StreamRespo
     kind, number = request.query.get("type"), request.query.get("id")
     after = int(request.query.get("after", "0"))
     wanted = int(number) if number else None
+    line = _writer(simulator, request)
     return await _lines(request, (
-        change_line(c) for c in simulator.ledger.events()
+        line(c) for c in simulator.ledger.events()
         if c.number > after and kind in (None, c.entity_type) and wanted in (None, c.id)
     ))  # fmt: skip
 
 
 async def _state(simulator: Simulator, request: web.Request) -> web.StreamResponse:
-    return await _lines(request, [change_line(c) for c in simulator.ledger.state()])
+    line = _writer(simulator, request)
+    return await _lines(request, [line(c) for c in simulator.ledger.state()])
+
+
+def _writer(simulator: Simulator, request: web.Request) -> Callable[[Change], bytes]:
+    """Writes versions as lines, with their shards if the request says how many there are."""
+    if "divisor" not in request.query:
+        return change_line
+    divisor, expression = int(request.query["divisor"]), request.query.get("expression", EXPRESSIONS[0])
+    if divisor < 1 or expression not in EXPRESSIONS:
+        raise ValueError(f"divisor is at least 1, expression {' or '.join(EXPRESSIONS)}")
+    return lambda change: change_line(change, shards(change, expression, divisor, simulator.options))
 
 
 async def _sessions(simulator: Simulator, request: web.Request) -> web.StreamResponse:

@@ -112,11 +112,12 @@ class Ledger:
         return (c for c in self.last.values() if c.event in ("Created", "Updated"))
 
 
-def change_line(change: Change) -> bytes:
-    """A version as one line of JSON."""
+def change_line(change: Change, shards: list[int] | None = None) -> bytes:
+    """A version as one line of JSON, if so wished with the shards that should see it."""
     return orjson.dumps({
         "n": change.number, "at_ms": change.at_ms, "type": change.entity_type, "event": change.event, "id": change.id,
         "account": change.account_id, "user": change.user_id, "known": change.entity_type not in INVENTED,
+        **({} if shards is None else {"shards": shards}),
         "entity": orjson.Fragment(change.json),
     }) + b"\n"  # fmt: skip
 

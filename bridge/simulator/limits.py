@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from itertools import takewhile
 
 from bridge.simulator.options import Options
 
@@ -66,6 +67,9 @@ class Limits:
         """Counts a request of any kind; beyond the limit 423 as a warning, then 429 until the hour has passed."""
         limit = self.options.anonymous_limit if anonymous else self.options.request_limit
         calls = _recent(self._calls["anonymous" if anonymous else "authenticated"], now)
+        burst = self.options.anonymous_per_second if anonymous else 0
+        if burst and sum(1 for _ in takewhile(lambda at: at > now - 1, reversed(calls))) >= burst:
+            return 429
         if not limit or len(calls) < limit:
             calls.append(now)
             return None

@@ -37,6 +37,7 @@ class Listener:
     async def start(self) -> None:
         """Begins to listen."""
         app = web.Application(client_max_size=_MAX_BODY)
+        app.on_response_prepare.append(_permit_pages)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
@@ -50,11 +51,13 @@ class Listener:
             await self._runner.cleanup()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        endpoint = request.path.strip("/").lower().removeprefix("v1/")
+        endpoint = _endpoint(request)
+        if request.method == "OPTIONS":
+            return web.Response(status=204)
         if endpoint == "websocket":
             fault = self._sim.faults.first("upgrade")
             return _refusal(request, fault) if fault else await self._socket(request)
-        if endpoint == "sim" or endpoint.startswith("sim/"):
+        if _is_ours(endpoint):
             return await control(self._sim, request, endpoint)
         return await answer(self._sim, request, endpoint)
 
@@ -66,6 +69,22 @@ class Listener:
         self._sim.connections[connection.number] = connection
         await connection.run()
         return ws
+
+
+def _endpoint(request: web.Request) -> str:
+    return request.path.strip("/").lower().removeprefix("v1/")
+
+
+def _is_ours(endpoint: str) -> bool:
+    return endpoint == "sim" or endpoint.startswith("sim/")
+
+
+async def _permit_pages(request: web.Request, response: web.StreamResponse) -> None:
+    """Clients may be pages in a browser, as the vendor's examples are; our own endpoints are not for those."""
+    if not _is_ours(_endpoint(request)):
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST"
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Accept"
 
 
 def _refusal(request: web.Request, fault: Fault) -> web.StreamResponse:

@@ -30,6 +30,8 @@ class Options:
         seed: two worlds with the same seed, told the same times, are the same.
         accounts: number of trading accounts.
         rate: events a second that the world produces by itself.
+        roll_every_s: seconds between session rolls, 0 for none.
+        roll_resend: how many of the latest events are sent again before such a roll.
         deletes: share of trading steps that also delete or re-create an entity.
         name: the only user name accepted, None for any.
         password: the only password accepted, None for any.
@@ -40,6 +42,7 @@ class Options:
         expired_sockets: what becomes of an open socket whose token expires: it stays and works, its requests are
             refused, or it is closed.
         max_sockets: sockets a user may hold; one more closes the oldest and revokes its token.
+        max_devices: devices (`deviceId` at login) a user's sockets may belong to; beyond them likewise.
         max_addresses: addresses a user's sockets may come from; beyond them the oldest sockets are closed likewise.
         login_limit: failed logins an hour before a penalty ticket (with captcha) is the answer, 0 for no limit.
         renew_limit: renewals an hour before a ticket.
@@ -47,11 +50,13 @@ class Options:
         sync_limit: syncrequests an hour before a ticket.
         request_limit: requests an hour with a token before the answer is 423 once and then 429, 0 for no limit.
         anonymous_limit: the same for requests without a token.
+        anonymous_per_second: requests a second without a token before the answer is 429.
         penalty_s: `p-time` of the limits' tickets, None for the published 15, 15, 30 and 3 seconds.
         penalty_grows: each further ticket of the limits within the hour costs as much more.
         organisation: the user is a B2B vendor, whose syncrequest must say `splitResponses: true`.
         split: form of the split snapshot: A several answers, B one answer and then props with arrays,
             C answers whose data are an array of entities, D one answer.
+        part_event: what variant B says in `eventType`: Created, Updated, or nothing.
         parts: how many parts a split snapshot has.
         part_delay_s: pause between the parts.
         events_between_parts: send live events between delayed parts instead of after them.
@@ -91,6 +96,8 @@ class Options:
     seed: int = 1
     accounts: int = 200
     rate: float = 0.0
+    roll_every_s: float = 0.0
+    roll_resend: int = 0
     deletes: float = 0.01
     name: str | None = None
     password: str | None = None
@@ -100,6 +107,7 @@ class Options:
     evicted_status: Literal["408", "429", "500"] = "408"
     expired_sockets: Literal["stay", "refuse", "close"] = "stay"
     max_sockets: int = 50
+    max_devices: int = 15
     max_addresses: int = 5
     login_limit: int = 0
     renew_limit: int = 0
@@ -107,10 +115,12 @@ class Options:
     sync_limit: int = 0
     request_limit: int = 0
     anonymous_limit: int = 0
+    anonymous_per_second: int = 0
     penalty_s: int | None = None
     penalty_grows: bool = False
     organisation: bool = True
     split: Split = "A"
+    part_event: Literal["Created", "Updated", "none"] = "Updated"
     parts: int = 4
     part_delay_s: float = 0.0
     events_between_parts: bool = False

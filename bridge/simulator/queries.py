@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 
 from bridge.simulator.catalogue import BY_PATH, EntityType
-from bridge.simulator.store import Store
+from bridge.simulator.store import Change, Store
 
 Answer = tuple[int, Any]
 
@@ -28,46 +29,60 @@ def query(store: Store, endpoint: str, text: str) -> Answer:
     if entity_type is None or verb not in _VERBS:
         return not_found(endpoint)
     values = {key.lower(): found[-1] for key, found in parse_qs(text).items()}
-    rows = {change.id: orjson.Fragment(change.json) for change in store.rows(entity_type.name)}
     try:
-        return _VERBS[verb](store, entity_type, rows, values)
+        return _VERBS[verb](store, entity_type, values)
     except (KeyError, ValueError):
         return 400, f"Bad request: {endpoint}?{text}"
 
 
-def _list(_store: Store, _type: EntityType, rows: dict[int, Any], _values: dict[str, str]) -> Answer:
-    return 200, list(rows.values())
+def _row(change: Change) -> Any:
+    return orjson.Fragment(change.json)
 
 
-def _item(_store: Store, entity_type: EntityType, rows: dict[int, Any], values: dict[str, str]) -> Answer:
-    number = int(values["id"])
-    return (200, rows[number]) if number in rows else not_found(f"{entity_type.name}/{number}")
+def _rows(store: Store, entity_type: EntityType, numbers: Iterable[int]) -> list[Any]:
+    found = (store.latest(entity_type.name, number) for number in numbers)
+    return [_row(change) for change in found if change is not None]
 
 
-def _items(_store: Store, entity_type: EntityType, rows: dict[int, Any], values: dict[str, str]) -> Answer:
+def _named(store: Store, entity_type: EntityType) -> Iterator[tuple[int, str]]:
+    return ((number, str(entity.get("name", ""))) for number, entity in store.table(entity_type.name).items())
+
+
+def _list(store: Store, entity_type: EntityType, _values: dict[str, str]) -> Answer:
+    return 200, [_row(change) for change in store.rows(entity_type.name)]
+
+
+def _item(store: Store, entity_type: EntityType, values: dict[str, str]) -> Answer:
+    found = _rows(store, entity_type, [int(values["id"])])
+    return (200, found[0]) if found else not_found(f"{entity_type.name}/{values['id']}")
+
+
+def _items(store: Store, entity_type: EntityType, values: dict[str, str]) -> Answer:
     numbers = [int(n) for n in values["ids"].split(",")]
     if len(numbers) > MAX_ITEMS:
         return not_found(f"{entity_type.name}/items")
-    return 200, [rows[n] for n in numbers if n in rows]
+    return 200, _rows(store, entity_type, numbers)
 
 
-def _find(store: Store, entity_type: EntityType, rows: dict[int, Any], values: dict[str, str]) -> Answer:
-    found = [n for n, e in store.table(entity_type.name).items() if e.get("name") == values["name"]]
-    return (200, rows[found[0]]) if found else not_found(f"{entity_type.name}/{values['name']}")
+def _find(store: Store, entity_type: EntityType, values: dict[str, str]) -> Answer:
+    numbers = [number for number, name in _named(store, entity_type) if name == values["name"]]
+    found = _rows(store, entity_type, numbers[:1])
+    return (200, found[0]) if found else not_found(f"{entity_type.name}/{values['name']}")
 
 
-def _suggest(store: Store, entity_type: EntityType, rows: dict[int, Any], values: dict[str, str]) -> Answer:
+def _suggest(store: Store, entity_type: EntityType, values: dict[str, str]) -> Answer:
     text, limit = values["t"].lower(), int(values.get("l", "10"))
-    names = ((n, str(e.get("name", "")).lower()) for n, e in store.table(entity_type.name).items())
-    return 200, [rows[n] for n, name in names if name.startswith(text)][:limit]
+    numbers = [number for number, name in _named(store, entity_type) if name.lower().startswith(text)]
+    return 200, _rows(store, entity_type, numbers[: max(0, limit)])
 
 
-def _deps(store: Store, entity_type: EntityType, rows: dict[int, Any], values: dict[str, str]) -> Answer:
+def _deps(store: Store, entity_type: EntityType, values: dict[str, str]) -> Answer:
     field = entity_type.master
     if field is None:
         return not_found(f"{entity_type.name}/deps")
     masters = {int(n) for n in (values.get("masterids") or values["masterid"]).split(",")}
-    return 200, [rows[n] for n, e in store.table(entity_type.name).items() if e.get(field) in masters]
+    numbers = [n for n, entity in store.table(entity_type.name).items() if entity.get(field) in masters]
+    return 200, _rows(store, entity_type, numbers)
 
 
 _VERBS = {

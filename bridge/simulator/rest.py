@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import web
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 LOGIN, RENEW, ME = "auth/accesstokenrequest", "auth/renewaccesstoken", "auth/me"
-SYNC = "user/syncrequest"
+OAUTH, SYNC = "auth/oauthtoken", "user/syncrequest"
 
 
 def reply(data: Any, status: int = 200) -> web.Response:
@@ -29,14 +30,18 @@ def reply(data: Any, status: int = 200) -> web.Response:
 
 
 async def body_of(request: web.Request) -> dict[str, Any]:
-    """The JSON object in a request's body; an empty one counts as `{}`.
+    """The JSON object in a request's body, or the fields of a form; an empty one counts as `{}`.
 
     Raises:
         web.HTTPBadRequest: it is something else.
     """
+    data = await request.read()
     try:
-        value = orjson.loads(await request.read() or b"{}")
+        value = orjson.loads(data or b"{}")
     except orjson.JSONDecodeError as problem:
+        form = request.content_type == "application/x-www-form-urlencoded"
+        if form and (fields := dict(parse_qsl(data.decode(errors="replace")))):
+            return dict(fields)
         raise web.HTTPBadRequest(text=f"not JSON: {problem}") from problem
     if not isinstance(value, dict):
         raise web.HTTPBadRequest(text="the body is an object")
@@ -46,7 +51,7 @@ async def body_of(request: web.Request) -> dict[str, Any]:
 async def answer(simulator: Simulator, request: web.Request, endpoint: str) -> web.Response:
     """Answers one request of a client; `endpoint` is its path, lower case, without `/v1/`."""
     now, body = time.time(), await body_of(request)
-    token = None if endpoint == LOGIN else _bearer(simulator, request)
+    token = None if endpoint in (LOGIN, OAUTH) else _bearer(simulator, request)
     refusal = simulator.limits.refusal(now, anonymous=not isinstance(token, Token))
     if refusal is not None:
         return web.Response(status=refusal)
@@ -55,7 +60,7 @@ async def answer(simulator: Simulator, request: web.Request, endpoint: str) -> w
     if (ticket := _penalised(simulator, endpoint, body)) is not None:
         return ticket
     if token is None:
-        return await _login(simulator, body)
+        return await _login(simulator, body, endpoint)
     if endpoint == RENEW:
         return _renew(simulator, token)
     if endpoint == ME:
@@ -85,17 +90,19 @@ def _denied(simulator: Simulator, endpoint: str, refusal: web.Response) -> web.R
     return refusal
 
 
-async def _login(simulator: Simulator, body: dict[str, Any]) -> web.Response:
+async def _login(simulator: Simulator, body: dict[str, Any], endpoint: str) -> web.Response:
     for fault in simulator.faults.take("token"):
         if fault.kind == "token_delay":
             await asyncio.sleep(fault.args["seconds"])
             continue
         return _spoiled(simulator, fault.kind, fault.args)
+    if endpoint == OAUTH:
+        return reply(simulator.grants.answer(body, time.time()))
     if not _known(simulator, body):
         simulator.limits.failed(LOGIN, time.time())
         text = {"errorText": "Incorrect username or password. Please try again."}
         return reply(text, 401 if simulator.options.bad_login == "401" else 200)
-    token = simulator.tokens.grant(str(body["name"]), time.time())
+    token = simulator.tokens.grant(str(body["name"]), time.time(), str(body.get("deviceId", "")))
     return reply(simulator.tokens.answer(token))
 
 

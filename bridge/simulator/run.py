@@ -9,11 +9,13 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from bridge.simulator.director import Director, Outcome
+from bridge.simulator.ledger import write_ledger
 from bridge.simulator.options import Options
 from bridge.simulator.scenario import Scenario
 from bridge.simulator.server import Simulator
@@ -28,6 +30,8 @@ class Course:
     Attributes:
         parent_pid: process whose end ends this one too, None for none.
         shards: if given, hints in the ready line how clients should shard; the simulator itself takes any divisor.
+        faults: armed from the beginning, each as arguments of `arm`.
+        ledger: folder to write the ledger to in the end, None for none.
         scenario: what to play, None for nothing.
         speed: the scenario's waits are divided by it.
         stay: go on serving when the scenario is over.
@@ -35,6 +39,8 @@ class Course:
 
     parent_pid: int | None = None
     shards: int = 0
+    faults: tuple[dict[str, Any], ...] = ()
+    ledger: Path | None = None
     scenario: Scenario | None = None
     speed: float = 1.0
     stay: bool = False
@@ -48,14 +54,25 @@ async def run(options: Options, course: Course) -> Outcome | None:
     Returns:
         How the scenario came out, None if there was none.
     """
+    simulator = Simulator(options)
+    outcome = await _serve_with(simulator, course)
+    if course.ledger is not None:
+        write_ledger(simulator.ledger, course.ledger)
+    return outcome
+
+
+async def _serve_with(simulator: Simulator, course: Course) -> Outcome | None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with Simulator(options) as simulator:
+    async with simulator:
+        for fault in course.faults:
+            simulator.arm(**fault)
         _say({
             "rest": simulator.rest_url, "socket": simulator.socket_url, "control": simulator.control_url,
-            "accounts": options.accounts, "pid": os.getpid(), **({"shards": course.shards} if course.shards else {}),
+            "accounts": simulator.options.accounts, "pid": os.getpid(),
+            **({"shards": course.shards} if course.shards else {}),
         })  # fmt: skip
 
         def gone() -> bool:

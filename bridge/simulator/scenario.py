@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
+import orjson
+
 from bridge.simulator.faults import FaultError, Faults
 from bridge.simulator.options import OptionError, Options
 
@@ -114,7 +116,39 @@ def arguments(fault: Any) -> dict[str, Any]:
     """
     if not isinstance(fault, dict) or not isinstance(fault.get("kind"), str):
         raise FaultError("a fault is a table with a kind")
-    return {**{k: v for k, v in fault.items() if k != "args"}, **fault.get("args", {})}
+    more = fault.get("args", {})
+    if not isinstance(more, dict):
+        raise FaultError("the args of a fault are a table")
+    return {**{k: v for k, v in fault.items() if k != "args"}, **more}
+
+
+def fault_of(text: str) -> dict[str, Any]:
+    """A fault as a flag gives it, `sync_penalty:seconds=3,captcha=true` or a JSON object, as arguments of `arm`.
+
+    Raises:
+        FaultError: it cannot be read, or there is no such fault.
+    """
+    if text.startswith("{"):
+        try:
+            found = arguments(orjson.loads(text))
+        except orjson.JSONDecodeError as problem:
+            raise FaultError(f"not JSON: {text}") from problem
+    else:
+        kind, _, rest = text.partition(":")
+        found = {"kind": kind}
+        for pair in filter(None, rest.split(",")):
+            name, _, value = pair.partition("=")
+            found[name.strip()] = _value(value.strip())
+    Faults().arm(**found)
+    return found
+
+
+def _value(text: str) -> Any:
+    """A number, true, false or null as JSON knows them; all else is text."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
 
 
 def _known(where: str, found: Iterable[str], names: tuple[str, ...]) -> None:

@@ -8,7 +8,6 @@ async with Simulator(Options(accounts=50)) as simulator:
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -24,16 +23,16 @@ from bridge.simulator.ledger import Kind, Ledger
 from bridge.simulator.limits import Limits
 from bridge.simulator.link import now_us
 from bridge.simulator.listener import Listener
+from bridge.simulator.market import Market
+from bridge.simulator.oauth import Grants
 from bridge.simulator.options import Options
 from bridge.simulator.orders import ENDPOINTS
-from bridge.simulator.pace import Pace
 from bridge.simulator.queries import query
 from bridge.simulator.store import Change
 from bridge.simulator.tokens import Tokens
 from bridge.simulator.world import Burst, World
 
 _log = structlog.get_logger("simulator")
-_TICK_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +62,14 @@ class Simulator:
         self.ledger = Ledger()
         self.faults = Faults(self.options.seed)
         self.tokens = Tokens(self.options)
+        self.grants = Grants(self.tokens, self.options.seed)
         self.limits = Limits(self.options)
         self.connections: dict[int, Connection] = {}
         self.scenario: Callable[[], dict[str, Any]] | None = None
-        self.rate = 0.0
         self.produced = 0
         self._rng = Random(self.options.seed)
-        self._pace = Pace(0.0, 0.0)
-        self._faster = asyncio.Event()
-        self._worker: asyncio.Task[None] | None = None
+        self._market = Market(self._advance, self._scheduled_roll)
+        self._trading: asyncio.Task[None] | None = None
         self._listener = Listener(self)
         for frame in self.world.beginning:
             self.ledger.record(frame)
@@ -103,23 +101,26 @@ class Simulator:
     async def start(self) -> None:
         """Listens and, if the options give a rate, begins to trade."""
         await self._listener.start()
-        self._worker = asyncio.create_task(self._trade())
-        await self.set_rate(self.options.rate)
+        self._market.set_rate(self.options.rate)
+        self._market.set_roll(self.options.roll_every_s)
+        self._trading = asyncio.create_task(self._market.run())
 
     async def stop(self) -> None:
         """Resets all sockets and stops listening."""
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+        if self._trading is not None:
+            self._trading.cancel()
+            await asyncio.wait({self._trading})
         for connection in list(self.connections.values()):
             connection.drop("stopped")
         await self._listener.stop()
+        if self._trading is not None and not self._trading.cancelled():
+            self._trading.result()  # an error of ours is not to be lost
 
     async def step(self, steps: int = 1) -> int:
         """Lets some things happen at once; the number of events they made."""
         before = self.produced
         for number in range(steps):
-            self.publish(self.world.step(_now_ms()))
+            self._advance()
             if number % 20 == 19:
                 await asyncio.sleep(0)
         return self.produced - before
@@ -128,13 +129,9 @@ class Simulator:
         """From now on the world makes so many events a second by itself; 0 for none.
 
         Raises:
-            ValueError: a negative rate.
+            OptionError: a negative rate.
         """
-        if events_per_s < 0:
-            raise ValueError("a rate is not negative")
-        self.rate = events_per_s
-        self._pace = Pace(events_per_s, time.monotonic())
-        self._faster.set()
+        self.set_options({"rate": events_per_s})
 
     async def quiesce(self, timeout_s: float = 30.0) -> None:
         """Stops trading and waits until clients have taken everything that was written.
@@ -161,7 +158,7 @@ class Simulator:
         Returns:
             `events` sent, `seconds` taken and `sockets` served.
         """
-        resume = self.rate
+        resume = self.options.rate
         await self.set_rate(0)
         try:
             return await blast(self, events, per_frame, rate, keys)
@@ -174,6 +171,9 @@ class Simulator:
         Args:
             resend: how many of the latest events are sent again first, as the real service does (protocol section 14).
         """
+        return self._roll(resend)
+
+    def _roll(self, resend: int) -> int:
         again = [c for c in self.ledger.changes[-resend:] if c.event != "Archived"] if resend else []
         for change in again:
             for connection in list(self.connections.values()):
@@ -233,6 +233,9 @@ class Simulator:
         self.options = self.options.changed(values)
         self.world.set_options(self.options)
         self.tokens.options = self.limits.options = self.options
+        if "rate" in values:
+            self._market.set_rate(self.options.rate)
+        self._market.set_roll(self.options.roll_every_s)
 
     def ask(self, endpoint: str, text: str, body: dict[str, Any]) -> Result:
         """Answers a request that is the same over HTTP and over the socket: an order, or a read of entities."""
@@ -259,7 +262,8 @@ class Simulator:
     def status(self) -> dict[str, Any]:
         """What `GET /sim` shows."""
         return {
-            "rest": self.rest_url, "socket": self.socket_url, "control": self.control_url, "rate": self.rate,
+            "rest": self.rest_url, "socket": self.socket_url, "control": self.control_url,
+            "rate": self.options.rate,
             "produced": self.produced, **self.ledger.counts(), "tokens": self.tokens.issued,
             "sockets": [
                 {
@@ -275,6 +279,8 @@ class Simulator:
         """Closes the oldest sockets beyond the quotas and revokes their tokens (protocol section 2.4)."""
         holders = [c for c in self.connections.values() if c.authorized and c is not newcomer]
         while len(holders) + 1 > max(1, self.options.max_sockets):
+            self._evict(holders.pop(0), "ConnectionQuotaReached")
+        while len({c.device for c in [*holders, newcomer]}) > max(1, self.options.max_devices):
             self._evict(holders.pop(0), "ConnectionQuotaReached")
         while len({c.address for c in [*holders, newcomer]}) > max(1, self.options.max_addresses):
             self._evict(holders.pop(0), "IPQuotaReached")
@@ -298,20 +304,14 @@ class Simulator:
         for connection in list(self.connections.values()):
             connection.deliver(frame)
 
-    async def _trade(self) -> None:
-        while True:
-            self._faster.clear()
-            started = time.monotonic()
-            while self._pace.due(time.monotonic()):
-                self._pace.spend(await self.step())
-                if time.monotonic() - started > _TICK_S:
-                    await asyncio.sleep(0)
-                    started = time.monotonic()
-            try:
-                async with asyncio.timeout(max(self._pace.pause(), 0.001)):
-                    await self._faster.wait()
-            except TimeoutError:
-                continue
+    def _advance(self) -> int:
+        """Lets one thing happen; the number of events it made."""
+        before = self.produced
+        self.publish(self.world.step(_now_ms()))
+        return self.produced - before
+
+    def _scheduled_roll(self) -> None:
+        self._roll(self.options.roll_resend)
 
 
 def _now_ms() -> int:

@@ -98,6 +98,12 @@ def wants(sub: Subscription, change: Change, options: Options, *, snapshot: bool
     return _reaches(options.user_level if owned else options.ownerless, sub.remainder)
 
 
+def shards(change: Change, expression: str, divisor: int, options: Options) -> list[int]:
+    """The remainders of the sockets that should see a change, whatever types they have asked for."""
+    everyone = (Subscription(None, expression, divisor, remainder) for remainder in range(divisor))
+    return [sub.remainder for sub in everyone if wants(sub, change, options)]
+
+
 def _owner(expression: str, change: Change, options: Options) -> int | None:
     owner = change.account_id if expression == "modAccountId" else change.user_id
     return change.id if owner is not None and options.shard_by == "own_id" else owner

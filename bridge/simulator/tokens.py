@@ -15,12 +15,13 @@ USER_ID = 15_460
 
 @dataclass(slots=True)
 class Token:
-    """An access token; `revoked` carries the status with which an ended session answers."""
+    """An access token; `device` is the client's, `revoked` the status with which an ended session answers."""
 
     text: str
     name: str
     session: int
     expires_s: float
+    device: str = ""
     revoked: int = 0
 
 
@@ -36,7 +37,7 @@ class Tokens:
         self._sessions: deque[int] = deque()
         self._tickets: dict[str, float] = {}
 
-    def grant(self, name: str, now: float) -> Token:
+    def grant(self, name: str, now: float, device: str = "") -> Token:
         """A token of a new session."""
         self.issued += 1
         self._sessions.append(self.issued)
@@ -45,16 +46,20 @@ class Tokens:
             for token in self._tokens.values():
                 if token.session == oldest:
                     token.revoked = int(self.options.evicted_status)
-        return self._new(name, self.issued, now)
+        return self._new(name, self.issued, now, device)
 
     def renew(self, token: Token, now: float) -> Token:
         """A later token of the same session; the old one stays valid until it expires."""
         self.renewed += 1
-        return self._new(token.name, token.session, now)
+        return self._new(token.name, token.session, now, token.device)
 
     def find(self, text: str) -> Token | None:
         """The token with this text, valid or not."""
         return self._tokens.get(text)
+
+    def device(self, text: str) -> str:
+        """The device that a token was given to, empty if nobody said."""
+        return self._tokens[text].device if text in self._tokens else ""
 
     def refusal(self, text: str, now: float) -> tuple[int, str] | None:
         """Status and text with which a token is refused, None if it is good."""
@@ -103,7 +108,7 @@ class Tokens:
         del self._tickets[ticket]
         return True
 
-    def _new(self, name: str, session: int, now: float) -> Token:
+    def _new(self, name: str, session: int, now: float, device: str) -> Token:
         text = f"sim.{self._rng.getrandbits(160):040x}"
-        self._tokens[text] = Token(text, name, session, now + self.options.token_lifetime_s)
+        self._tokens[text] = Token(text, name, session, now + self.options.token_lifetime_s, device)
         return self._tokens[text]

@@ -106,6 +106,8 @@ def _body(change: Change, options: Options) -> bytes:
 
 
 def _event(entity_type: str, event: str, entity: bytes) -> bytes:
+    if event == "none":
+        return b'{"entityType":"%s","entity":%s}' % (entity_type.encode(), entity)
     return b'{"entityType":"%s","eventType":"%s","entity":%s}' % (entity_type.encode(), event.encode(), entity)
 
 
@@ -185,7 +187,7 @@ def _mixed(number: int | None, chunk: dict[str, list[Change]], options: Options)
 
 def _arrays(chunk: dict[str, list[Change]], options: Options) -> Part:
     events = [
-        _event(t, "Updated", b"[" + b",".join(c.json for c in changes) + b"]") for t, changes in chunk.items()
+        _event(t, options.part_event, b"[" + b",".join(c.json for c in changes) + b"]") for t, changes in chunk.items()
     ]  # fmt: skip
     return Part(frame(_props(events, options), options), [c for some in chunk.values() for c in some])
 

@@ -9,6 +9,7 @@ import ssl
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from bridge.simulator.catalogue import TYPES
 from bridge.simulator.options import Options
 from bridge.simulator.server import Simulator
 from tests.component.simulator.client import connected, until
@@ -64,6 +66,41 @@ async def test_steps_rate_and_pause(control: Control) -> None:
     await until(lambda: control.simulator.produced > answer["events"] + 50)
     assert (await control.call("POST", "/pause"))[1]["rate"] == 0
     assert await control.call("GET", "/check") == (200, [])
+
+
+async def test_the_rate_is_an_option_too(control: Control) -> None:
+    await control.call("POST", "/options", {"rate": 500})
+    await until(lambda: control.simulator.produced > 50)
+    assert (await control.call("GET", ""))[1]["rate"] == 500
+    await control.call("POST", "/pause")
+    assert (await control.call("GET", "/options"))[1]["rate"] == 0
+
+
+async def test_the_session_rolls_by_itself_and_resends_if_so_switched(control: Control) -> None:
+    simulator = control.simulator
+    async with connected(simulator) as client:
+        await client.sync()
+        await simulator.step(20)
+        orders = set(simulator.world.store.table("order"))
+        await control.call("POST", "/options", {"roll_every_s": 0.05, "roll_resend": 5})
+        log = simulator.ledger.sessions[0]
+        await until(lambda: log.kinds.count(2) > 2)
+        await control.call("POST", "/options", {"roll_every_s": 0})
+        archived = {c.id for c in simulator.ledger.changes if (c.entity_type, c.event) == ("order", "Archived")}
+        assert archived == orders
+        assert simulator.world.check() == []
+
+
+async def test_the_ledger_tells_which_shards_should_see_a_version(control: Control) -> None:
+    await control.simulator.step(5)
+    for line in await control.lines("/ledger/events?divisor=3"):
+        expected = [0, 1, 2] if line["account"] is None else [line["account"] % 3]
+        assert line["shards"] == expected
+    by_user = await control.lines("/ledger/state?divisor=2&expression=modUserId")
+    assert all(line["shards"] == [line["user"] % 2] for line in by_user if line["user"])
+    assert "shards" not in (await control.lines("/ledger/events"))[0]
+    for query in ("divisor=0", "divisor=2&expression=modOrderId", "divisor=x"):
+        assert (await control.call("GET", f"/ledger/events?{query}"))[0] == 400
 
 
 async def test_the_ledger_is_streamed(control: Control) -> None:
@@ -249,6 +286,71 @@ async def test_tokens_over_rest(control: Control) -> None:
         assert (answer.status, await answer.json()) == (404, "Not found: nothing/there")
 
 
+async def test_reads_are_the_same_over_http_and_over_the_socket(control: Control) -> None:
+    simulator = control.simulator
+    await simulator.step(30)
+    fill = next(iter(simulator.world.store.table("fill").values()))
+    account = simulator.world.accounts[0]
+    reads = {
+        "account/list": "", "account/item": f"id={account.id}", "account/items": f"ids={account.id},1",
+        "contract/find": "name=ESZ6", "product/suggest": "t=m&l=1", "fill/deps": f"masterid={fill['orderId']}",
+        "fill/ldeps": f"masterids={fill['orderId']},1", "account/ldeps": f"masterids={account.user_id}",
+        "contract/suggest": "t=%45s", "account/find": "name=nobody", "order/item": "id=", "fill/nothing": "",
+    }  # fmt: skip
+    async with connected(simulator) as client:
+        await client.authorize()
+        headers = {"Authorization": f"Bearer {(await token(control, name='a', password='b'))[1]['accessToken']}"}
+        for number, (path, query) in enumerate(reads.items(), 1):
+            by_socket = await client.ask(path, number, query)
+            async with control.http.get(f"{simulator.rest_url}/{path}?{query}", headers=headers) as answer:
+                assert (answer.status, await answer.json()) == (by_socket["s"], by_socket["d"]), path
+            if path in ("fill/deps", "fill/ldeps"):
+                assert fill["id"] in {row["id"] for row in by_socket["d"]}
+            assert by_socket["s"] == 200 or path in ("account/find", "order/item", "fill/nothing")
+
+
+async def test_every_documented_type_answers_list_and_deps(control: Control) -> None:
+    await control.simulator.step(200)
+    async with connected(control.simulator) as client:
+        await client.authorize()
+        for number, kind in enumerate(TYPES.values(), 1):
+            rows = (await client.ask(f"{kind.name}/list", number))["d"]
+            if kind.master and rows:
+                found = await client.ask(f"{kind.name}/deps", number, f"masterid={rows[0][kind.master]}")
+                assert rows[0] in found["d"], kind.name
+
+
+async def test_oauth_over_http(control: Control) -> None:
+    url = f"{control.simulator.rest_url}/auth/oauthtoken"
+    body = {
+        "grant_type": "authorization_code",
+        "code": "c",
+        "redirect_uri": "r",
+        "client_id": "i",
+        "client_secret": "s",
+    }
+    async with control.http.post(url, data=body) as answer:  # as a form, which OAuth asks for
+        granted = await answer.json()
+    async with connected(control.simulator) as client:
+        assert (await client.authorize(granted["access_token"]))["s"] == 200
+    async with control.http.post(url, json=body) as answer:
+        assert (answer.status, (await answer.json())["error"]) == (200, "invalid_grant")
+    control.simulator.arm("token_penalty")
+    async with control.http.post(url, json=body) as answer:
+        assert "p-ticket" in await answer.json()
+
+
+async def test_pages_in_a_browser_may_be_clients_but_not_of_the_control(control: Control) -> None:
+    rest = control.simulator.rest_url
+    async with control.http.options(f"{rest}/auth/accesstokenrequest", headers={"Origin": "http://page"}) as answer:
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (204, "*")
+        assert "Authorization" in answer.headers["Access-Control-Allow-Headers"]
+    async with control.http.get(f"{rest}/account/list") as answer:
+        assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (401, "*")
+    async with control.http.get(control.simulator.control_url) as answer:
+        assert "Access-Control-Allow-Origin" not in answer.headers
+
+
 async def test_a_syncrequest_over_rest_is_a_snapshot_and_nothing_more(control: Control) -> None:
     _, granted = await token(control, name="acme", password="x")
     headers = {"Authorization": f"Bearer {granted['accessToken']}"}
@@ -272,33 +374,40 @@ async def test_credentials() -> None:
         assert (await token(control, name="eve", password="right"))[0] == 401
 
 
-def certified(folder: Path) -> list[str]:
-    """A self-signed certificate for localhost, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+Key = ec.EllipticCurvePrivateKey
+
+
+def certificate(name: str, key: Key, issuer: str, signer: Key, *, ca: bool) -> bytes:
+    """A certificate in PEM: of an authority, or of a server at 127.0.0.1."""
     now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    subject, by = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n)]) for n in (name, issuer))
+    builder = x509.CertificateBuilder(by, subject, key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    (folder / "server.pem").write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(pem))
-    (folder / "server.key").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    return [str(folder / "server.pem"), str(folder / "server.key")]
+    builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    if not ca:
+        names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+        builder = builder.add_extension(names, critical=False)
+    return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-async def test_tls(tmp_path: Path) -> None:
-    files = certified(tmp_path)
-    options = Options(accounts=2, certificate=files[0], private_key=files[1])
-    trust = ssl.create_default_context(cafile=files[0])
-    async with Simulator(options) as simulator:
-        assert simulator.rest_url.startswith("https://")
-        assert simulator.socket_url.startswith("wss://")
-        async with aiohttp.ClientSession() as http:
-            url = simulator.socket_url.replace("127.0.0.1", "localhost")
-            async with http.ws_connect(url, ssl=trust) as ws:
-                assert (await ws.receive_str(timeout=20)) == "o"
-            with pytest.raises(aiohttp.ClientConnectorCertificateError):
-                await http.get(simulator.rest_url)
+async def test_tls_with_an_authority_of_ones_own(tmp_path: Path) -> None:
+    authority, server = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    ca, pem, key = (tmp_path / name for name in ("ca.pem", "server.pem", "server.key"))
+    ca.write_bytes(certificate("an authority", authority, "an authority", authority, ca=True))
+    pem.write_bytes(certificate("simulator", server, "an authority", authority, ca=False))
+    plain = serialization.NoEncryption()
+    key.write_bytes(server.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
+    trust = ssl.create_default_context(cafile=str(ca))
+    options = Options(accounts=2, certificate=str(pem), private_key=str(key))
+    async with Simulator(options) as simulator, aiohttp.ClientSession() as http:
+        assert simulator.socket_url.startswith("wss://127.0.0.1")
+        body = {"name": "a", "password": "b"}
+        async with http.post(f"{simulator.rest_url}/auth/accesstokenrequest", json=body, ssl=trust) as answer:
+            assert "accessToken" in await answer.json()
+        async with http.ws_connect(simulator.socket_url, ssl=trust) as ws:
+            assert (await ws.receive_str(timeout=20)) == "o"
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await http.get(simulator.rest_url)
 
 
 async def test_the_process_says_where_it_listens_and_ends_on_sigterm() -> None:
@@ -336,13 +445,6 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-async def test_a_wrong_flag_is_a_usage_error() -> None:
-    process = await _process("--accounts", "-3")
-    assert process.stderr is not None
-    assert b"accounts is not negative" in await process.stderr.read()
-    assert await process.wait() == 2
 
 
 async def _process(*arguments: str) -> asyncio.subprocess.Process:

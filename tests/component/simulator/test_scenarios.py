@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import sys
 import time
@@ -17,14 +18,17 @@ import aiohttp
 import orjson
 import pytest
 
-from bridge.simulator.director import Director, load, shipped
+from bridge.simulator.__main__ import main
+from bridge.simulator.director import Director, Outcome, load, shipped
 from bridge.simulator.options import Options
-from bridge.simulator.scenario import parse
+from bridge.simulator.scenario import Scenario, parse
 from bridge.simulator.server import Simulator
 from tests.component.simulator.client import DEADLINE_S, until
 
 SPEED = 20.0
-IDLE_S = 4.0
+HEARTBEAT_S = 0.2
+IDLE_S = 1.0
+"""A server that says nothing for so long is gone."""
 BODY = {
     "splitResponses": True,
     "entityTypes": ["account", "order", "fill"],
@@ -94,15 +98,29 @@ async def coming_back(simulator: Simulator) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.mark.parametrize("name", [name for name in shipped() if load(name).steps])
-async def test_shipped_scenarios_succeed_with_a_client_that_comes_back(name: str) -> None:
-    scenario = load(name)
-    async with Simulator(Options(**scenario.options)) as simulator, coming_back(simulator):
-        director = Director(simulator, scenario, speed=SPEED)
-        outcome = await director.play()
-        assert outcome.problems == []
-        assert (outcome.ok, outcome.done) == (True, len(scenario.steps))
+def hastened(name: str) -> Scenario:
+    """A shipped scenario whose tickets and delays are as much shorter as its waits will be."""
+    text = re.sub(r"seconds = ([\d.]+)", lambda found: f"seconds = {float(found[1]) / SPEED}", shipped()[name])
+    return parse(text.replace("heartbeat_s = 8.0", f"heartbeat_s = {2 * HEARTBEAT_S}"))
+
+
+async def played(name: str) -> Outcome:
+    scenario = hastened(name)
+    options = Options(**{"heartbeat_s": HEARTBEAT_S, **scenario.options})
+    async with Simulator(options) as simulator, coming_back(simulator):
+        outcome = await Director(simulator, scenario, speed=SPEED).play()
         assert simulator.ledger.sessions
+        assert all(fault.fired for fault in simulator.faults.all())
+        return outcome
+
+
+async def test_shipped_scenarios_succeed_with_a_client_that_comes_back() -> None:
+    """All at once, since they spend their time waiting."""
+    names = list(shipped())
+    outcomes = dict(zip(names, await asyncio.gather(*map(played, names)), strict=True))
+    assert {name: outcome.problems for name, outcome in outcomes.items() if not outcome.ok} == {}
+    assert {n: o.done for n, o in outcomes.items()} == {n: len(load(n).steps) for n in names}
+    assert min(outcome.done for outcome in outcomes.values()) > 1
 
 
 async def test_a_fault_that_never_fired_fails_a_scenario() -> None:
@@ -192,12 +210,43 @@ async def test_the_command_fails_with_its_scenario(tmp_path: Path) -> None:
     assert b"the scenario has failed: ended before step 2 of 2; fault 1 (drop)" in err
 
 
-async def test_a_wrong_scenario_is_a_usage_error() -> None:
-    for words in (("--scenario", "nonsense"), ("--speed", "0")):
-        process = await command(*words)
-        _, err = await asyncio.wait_for(process.communicate(), DEADLINE_S)
-        assert process.returncode == 2
-        assert b"cannot read nonsense" in err or b"speed" in err
-    process = await command("--list-scenarios")
-    out, _ = await asyncio.wait_for(process.communicate(), DEADLINE_S)
-    assert [line.split()[0] for line in out.decode().splitlines()] == list(shipped())
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--scenario", "nonsense"], "cannot read nonsense"),
+        (["--speed", "0"], "speed is greater than 0"),
+        (["--fault", "dorp"], "there is no fault 'dorp'"),
+        (["--accounts", "-3"], "accounts is not negative"),
+    ],
+)
+def test_a_wrong_flag_is_a_usage_error(words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_shipped_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--list-scenarios"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(shipped())
+
+
+async def test_faults_by_flag_must_fire_and_the_ledger_is_left_behind(tmp_path: Path) -> None:
+    process = await command(
+        "--fault", "token_error:text=no", "--fault", "drop", "--accounts", "3", "--ledger", str(tmp_path / "run")
+    )  # fmt: skip
+    assert process.stdout is not None
+    ready = orjson.loads(await asyncio.wait_for(process.stdout.readline(), DEADLINE_S))
+    async with aiohttp.ClientSession() as http:
+        async with http.post(f"{ready['rest']}/auth/accesstokenrequest", json={"name": "a", "password": "b"}) as answer:
+            assert await answer.json() == {"errorText": "no"}
+        async with http.get(f"{ready['control']}/faults") as answer:
+            assert [fault["fired"] for fault in await answer.json()] == [1, 0]
+    process.send_signal(signal.SIGTERM)
+    out, err = await asyncio.wait_for(process.communicate(), DEADLINE_S)
+    assert process.returncode == 1
+    assert orjson.loads(out)["problems"] == ["fault 2 (drop) has not fired"]
+    assert b"fault 2 (drop) has not fired" in err
+    names = {"events.ndjson", "sessions.ndjson", "deliveries.ndjson"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == names
+    assert orjson.loads((tmp_path / "run" / "events.ndjson").read_bytes().splitlines()[0])["n"] == 1

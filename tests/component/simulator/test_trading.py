@@ -98,6 +98,21 @@ async def test_one_address_too_many_closes_the_oldest_socket() -> None:
             assert (await new.ask("account/list", 1))["s"] == 200
 
 
+async def test_one_device_too_many_closes_the_oldest_socket() -> None:
+    async with AsyncExitStack() as stack:
+        simulator = await stack.enter_async_context(Simulator(SMALL.changed({"max_devices": 2, "max_sessions": 9})))
+        clients = [await stack.enter_async_context(connected(simulator)) for _ in range(4)]
+        for client, device in zip(clients, ("one", "two", "two", "three"), strict=True):
+            body = {"name": "a", "password": "b", "deviceId": device}
+            async with client.http.post(f"{simulator.rest_url}/auth/accesstokenrequest", json=body) as answer:
+                token = (await answer.json())["accessToken"]
+            assert (await client.authorize(token))["s"] == 200
+        assert await clients[0].messages() == [{"e": "shutdown", "d": {"reasonCode": "ConnectionQuotaReached"}}]
+        assert await clients[0].frame() == "CLOSE 1000"
+        for client in clients[1:]:
+            assert (await client.ask("contract/list", 1))["s"] == 200
+
+
 async def test_limits_of_rest() -> None:
     options = Options(accounts=2, login_limit=1, renew_limit=1, me_limit=1, password="b")
     async with Simulator(options) as simulator, aiohttp.ClientSession() as http:

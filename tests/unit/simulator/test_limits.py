@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from bridge.simulator.director import load
 from bridge.simulator.limits import PENALISED, Limits
 from bridge.simulator.options import Options
 
@@ -49,3 +50,29 @@ def test_beyond_the_limit_of_requests_a_warning_and_then_429() -> None:
     assert limits.refusal(3600.5, anonymous=False) is None
     assert [limits.refusal(0, anonymous=True) for _ in range(3)] == [None, 423, 429]
     assert all(Limits(Options()).refusal(0, anonymous=True) is None for _ in range(2000))
+
+
+def test_without_a_token_so_many_requests_a_second() -> None:
+    limits = Limits(Options(anonymous_per_second=3))
+    assert [limits.refusal(now / 10, anonymous=True) for now in range(5)] == [None, None, None, 429, 429]
+    assert limits.refusal(1.05, anonymous=True) is None
+    assert limits.refusal(1.06, anonymous=True) == 429
+    assert all(limits.refusal(0, anonymous=False) is None for _ in range(10))
+
+
+def test_the_scenario_of_published_limits_holds_what_is_published() -> None:
+    """Protocol section 3.2: the call after the last that is allowed meets the limit."""
+    options = Options(**load("published-limits").options)
+    limits = Limits(options)
+    for endpoint, allowed in {LOGIN: 5, "auth/renewaccesstoken": 15, "auth/me": 10, SYNC: 300}.items():
+        answers = []
+        for _ in range(allowed + 1):
+            answers.append(limits.admit(endpoint, 0))
+            limits.failed(endpoint, 0)
+        assert answers == [True] * allowed + [False], endpoint
+    refusals = [limits.refusal(n / 100, anonymous=False) for n in range(5002)]
+    assert [n for n, status in enumerate(refusals) if status] == [5000, 5001]
+    refusals = [limits.refusal(n / 50, anonymous=True) for n in range(1002)]
+    assert [n for n, status in enumerate(refusals) if status] == [1000, 1001]
+    assert [Limits(options).refusal(0, anonymous=True), options.anonymous_per_second] == [None, 100]
+    assert (options.max_sessions, options.max_sockets, options.max_devices, options.max_addresses) == (2, 50, 15, 5)
