@@ -36,6 +36,10 @@ integration: $(STAMP) ## the tests that need the embedded Kafka
 	$(BIN)/syncbridge broker --fetch-only
 	$(BIN)/pytest -m kafka $(PYTEST_ARGS)
 
+mutants: $(STAMP) ## plant each known bug in a copy and see its tests fail; MUTANTS="NAME ... --jobs N" chooses
+	$(BIN)/syncbridge broker --fetch-only
+	$(BIN)/python -m tests.mutants $(MUTANTS)
+
 bench: $(STAMP) ## measure speed, latency, snapshot, restart and memory; writes bench-<time>.json
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
@@ -53,4 +57,4 @@ lock: $(STAMP) ## write requirements-dev.txt anew from pyproject.toml (needs uv)
 clean: ## remove the environment and all caches of this folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
-.PHONY: help venv demo test check integration bench format schemas lock clean
+.PHONY: help venv demo test check integration mutants bench format schemas lock clean
