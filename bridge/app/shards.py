@@ -28,9 +28,8 @@ from bridge.kafka.client import Cluster
 from bridge.kafka.control import Control
 from bridge.kafka.envelope import Envelopes, Origin, TypeBytes
 from bridge.kafka.framing import Framing
-from bridge.kafka.restore import OnEntity
 from bridge.kafka.shardlog import ShardLog
-from bridge.kafka.statelog import StateCodec, StoredEntity
+from bridge.kafka.statelog import OnEntity, StateCodec, StoredEntity
 from bridge.operate.metrics import ShardView
 from bridge.shard.assembly import Assembler, Reader
 from bridge.shard.channel import Channel
@@ -103,6 +102,7 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
         shared.cluster,
         parts.producer(settings, shared.cluster, shard),
         state_topic=parts.names(settings).state,
+        plan=parts.plan(settings),
         shard=shard,
         fencing=settings.kafka.delivery == "exactly_once",
     )

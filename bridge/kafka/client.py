@@ -122,7 +122,8 @@ def translated(doing: str, cluster: Cluster) -> Iterator[None]:
                 "check kafka.bootstrap_servers and that the cluster is up"
             ) from error
         except foreign.KafkaError as error:
-            kind = KafkaUnavailable if error.retriable else KafkaUnusable
+            # A plain KafkaError is how aiokafka says that no broker gave it metadata: one has just come back, say.
+            kind = KafkaUnavailable if error.retriable or type(error) is foreign.KafkaError else KafkaUnusable
             raise kind(f"{doing}: {type(error).__name__}: {error}") from error
 
 

@@ -1,58 +1,48 @@
 """Read a shard's state back from its partition: the whole of it at start, only the head after a failure.
 
 Reads up to the last stable offset with `read_committed`, and therefore only after the fence stands (the other order
-would leave a gap in which the former owner still commits).
+would leave a gap in which the former owner still commits). Only the framing, which never changes, may be read before.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bridge.errors import KafkaUnavailable, KafkaUnusable
 from bridge.kafka.client import Cluster, translated
-from bridge.kafka.statelog import FRAMING_ID, HEAD_ID, Head, KeyFraming, StoredEntity, read_key, read_value
+from bridge.kafka.statelog import (
+    FRAMING_ID,
+    HEAD_ID,
+    Head,
+    KeyFraming,
+    OnEntity,
+    Restored,
+    StoredEntity,
+    read_key,
+    read_value,
+)
 
-FETCH_BYTES = 16 * 1024 * 1024
+FETCH_BYTES, FIRST_BYTES = 16 * 1024 * 1024, 256 * 1024
 CHUNK_RECORDS = 1_000
 TAIL_RECORDS = 64
 
-OnEntity = Callable[[str, int, StoredEntity | None], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What the state partition says besides the entities.
-
-    Attributes:
-        head: where the shard stands, the newest of the highest epoch; None if it has never been claimed.
-        committed_ms: when the broker took that head (log-append time).
-        framing: how its keys are framed; None if never claimed.
-        records: how many state records were read.
-        end: offset up to which the partition was read.
-    """
-
-    head: Head | None
-    committed_ms: int
-    framing: KeyFraming | None
-    records: int
-    end: int
-
 
 @asynccontextmanager
-async def _reader(cluster: Cluster, partition: TopicPartition) -> AsyncIterator[AIOKafkaConsumer]:
+async def _reader(
+    cluster: Cluster, partition: TopicPartition, fetch_bytes: int = FETCH_BYTES
+) -> AsyncIterator[AIOKafkaConsumer]:
     with translated(f"reading the state of shard {partition.partition}", cluster):
         consumer = AIOKafkaConsumer(
             **cluster.arguments(),
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            max_partition_fetch_bytes=FETCH_BYTES,
-            fetch_max_bytes=2 * FETCH_BYTES,
+            max_partition_fetch_bytes=fetch_bytes,
+            fetch_max_bytes=2 * fetch_bytes,
             fetch_max_wait_ms=100,
         )
         try:
@@ -103,6 +93,25 @@ async def read_head(cluster: Cluster, topic: str, shard: int, since: int | None 
             if found.head is not None or start == first:
                 return found
             window *= 16
+
+
+async def read_framing(cluster: Cluster, topic: str, shard: int) -> KeyFraming | None:
+    """How the shard's keys have been framed since its first record; None if it has none.
+
+    Read from the front, where the record stands unless a later release has added to it: so it is nearly always found
+    at once. For a shard that has an owner it may be called at any time.
+    """
+    partition = TopicPartition(topic, shard)
+    async with _reader(cluster, partition, FIRST_BYTES) as consumer:
+        start = (await consumer.beginning_offsets([partition]))[partition]
+        end = (await consumer.end_offsets([partition]))[partition]
+        while start < end:
+            stop = min(end, start + CHUNK_RECORDS)
+            found = await _read(consumer, partition, start, stop, lambda *_: None)
+            if found.framing is not None:
+                return found.framing
+            start = stop
+    return None
 
 
 async def _read(

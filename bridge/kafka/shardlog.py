@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from bridge.kafka import topics
 from bridge.kafka.client import Cluster
 from bridge.kafka.envelope import Archived, Batches
+from bridge.kafka.plan import Topic
 from bridge.kafka.producer import Producer
-from bridge.kafka.restore import OnEntity, Restored, read_head, read_state
+from bridge.kafka.restore import read_framing, read_head, read_state
+from bridge.kafka.statelog import KeyFraming, OnEntity, Restored
 
 
 class ShardLog:
     """The partition of one shard, in all topics.
 
     Args:
+        plan: the topics as they must be.
         fencing: whether `start` fences a former owner (exactly_once) or ownership is by the claim (at_least_once).
     """
 
@@ -23,17 +27,31 @@ class ShardLog:
         producer: Producer,
         *,
         state_topic: str,
+        plan: Sequence[Topic],
         shard: int,
         fencing: bool,
     ) -> None:
         self._cluster, self._producer = cluster, producer
-        self._topic, self._shard = state_topic, shard
+        self._topic, self._plan, self._shard = state_topic, plan, shard
         self.fencing = fencing
         self._read_until: int | None = None
+        self._written = {state_topic}
 
     async def start(self) -> None:
         """Make a new producer; with transactions this fences whoever owned the shard before."""
         await self._producer.start()
+
+    async def check(self) -> None:
+        """See that the topics of the latest transaction are still as they must be.
+
+        Raises:
+            KafkaUnusable: one was deleted or changed while we ran; the message names it and the remedy.
+        """
+        await topics.check(self._cluster, [topic for topic in self._plan if topic.name in self._written])
+
+    async def read_framing(self) -> KeyFraming | None:
+        """How keys have been framed so far, without fencing anybody."""
+        return await read_framing(self._cluster, self._topic, self._shard)
 
     async def read_head(self) -> Restored:
         """The newest committed head, without fencing anybody."""
@@ -48,7 +66,9 @@ class ShardLog:
 
     async def commit(self, batches: Batches, timestamp_ms: int, archived: Mapping[str, Archived] | None = None) -> None:
         """Write one transaction; the state topic is the last of `batches`."""
-        await self._producer.commit([*(archived or {}).items(), *batches.items()], timestamp_ms)
+        written = [*(archived or {}).items(), *batches.items()]
+        self._written = {topic for topic, _ in written}
+        await self._producer.commit(written, timestamp_ms)
 
     async def close(self) -> None:
         """End the producer, within a bounded time."""

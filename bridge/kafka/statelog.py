@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -54,6 +55,28 @@ class StoredEntity(NamedTuple):
     account_id: int | None
     user_id: int | None
     value: bytes
+
+
+OnEntity = Callable[[str, int, StoredEntity | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What the state partition says besides the entities.
+
+    Attributes:
+        head: where the shard stands, the newest of the highest epoch; None if it has never been claimed.
+        committed_ms: when the broker took that head (log-append time).
+        framing: how its keys are framed; None if never claimed.
+        records: how many state records were read.
+        end: offset up to which the partition was read.
+    """
+
+    head: Head | None
+    committed_ms: int
+    framing: KeyFraming | None
+    records: int
+    end: int
 
 
 class StateCodec:

@@ -20,9 +20,8 @@ from bridge.entities.exact import Inexact, refuse_rounded
 from bridge.kafka.control import Control, Position
 from bridge.kafka.envelope import Archived, Batches, Envelopes, Record
 from bridge.kafka.statelog import Head, StateCodec
-from bridge.shard.channel import Frame, Item, Note
 from bridge.shard.chronicle import Chronicle, garbage, judgement
-from bridge.shard.notes import AbsenceDue, SessionOpened, SnapshotCompleted
+from bridge.shard.notes import AbsenceDue, Frame, Item, Note, SessionOpened, SnapshotCompleted
 
 LARGE_FRAME_BYTES = 128 * 1024
 SLICE_ROWS = 500
@@ -188,7 +187,8 @@ class Assembler:
     def _finish(self, frame: Frame, transaction: Transaction, found: Found, unmapped: list[Unmapped]) -> None:
         transaction.frames += 1
         transaction.oldest_us = transaction.oldest_us or frame.arrived_us
-        transaction.head.alive_ms = frame.arrived_us // 1000
+        if self._chronicle.gap is None:
+            transaction.head.alive_ms = frame.arrived_us // 1000
         if unmapped:
             found.unmapped += unmapped
         if found.refused or found.unmapped:

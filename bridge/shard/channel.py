@@ -11,47 +11,45 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
 
-from bridge.shard.notes import What
+from bridge.shard.notes import AbsenceDue, Alive, Frame, Item, Note, SessionEnded, SnapshotCompleted
 
-
-@dataclass(slots=True)
-class Frame:
-    """One WebSocket frame that carries data.
-
-    Attributes:
-        number: counts the frames of this process' claim, from 1.
-        raw: the frame as it came, with its leading `a`.
-        messages: its parsed messages, or None to save memory.
-        arrived_us: epoch microseconds.
-    """
-
-    number: int
-    raw: bytes
-    messages: list[Any] | None
-    arrived_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something that happened between frames; it keeps its place in the order.
-
-    Attributes:
-        what: see `notes`.
-        at_ms: when, epoch milliseconds.
-    """
-
-    what: What
-    at_ms: int
-
-
-Item: TypeAlias = Frame | Note
 FRAME_OVERHEAD_BYTES = 200
 PARSED_WEIGHT = 8
 """Memory of a parsed frame in multiples of its bytes (measured on order events: 6 to 9)."""
 LONGEST_PAUSE_S = 1.5
+
+
+@dataclass(slots=True)
+class Dropped:
+    """What was thrown away.
+
+    Attributes:
+        frames, bytes: how much, all in all.
+        first_us: arrival of the first of these frames, epoch microseconds; from then on events are missing. 0 if none.
+        latest: how many frames belong to the session that has not ended.
+    """
+
+    frames: int = 0
+    bytes: int = 0
+    first_us: int = 0
+    latest: int = 0
+
+    def without(self, item: Item) -> Item | None:
+        """What remains of an item that follows those seen so far."""
+        if type(item) is Frame:
+            self.first_us = self.first_us or item.arrived_us
+            self.frames += 1
+            self.latest += 1
+            return None
+        if self.frames and type(item) is Note:
+            if type(item.what) is SessionEnded:
+                missing, self.latest = self.latest, 0
+                return replace(item, what=item.what.cut(self.first_us // 1000, missing))
+            if type(item.what) in {SnapshotCompleted, AbsenceDue, Alive}:
+                return None
+        return item
 
 
 class Channel:
@@ -118,15 +116,20 @@ class Channel:
             return False
         return True
 
-    def drop(self) -> tuple[int, int]:
-        """Throw the backlog away (the session was given up); returns how many frames and bytes."""
-        frames, size = sum(type(i) is Frame for i in self._items), self.bytes
-        self._items.clear()
-        self._arrived.clear()
+    def drop(self) -> Dropped:
+        """Throw away the frames that wait (the session was given up), and what was noted of snapshots among them.
+
+        Notes before the first of these frames stay, and so does all that must be told: that sessions began and ended,
+        now with what is missing of them.
+        """
+        dropped = Dropped(bytes=self.bytes)
+        self._items = deque(kept for item in self._items if (kept := dropped.without(item)) is not None)
         self.bytes = 0
+        if not self._items:
+            self._arrived.clear()
         self._tired = False
         self._let_go()
-        return frames, size
+        return dropped
 
     def __len__(self) -> int:
         """Items that wait."""

@@ -1,7 +1,8 @@
 """The life of a shard as records: what each note means for the head, and what it says to consumers. Pure.
 
 Invariant 10: the gap is data. A gap begins with the last sign of life before a session and ends when the next snapshot
-is complete; what the snapshot found to be different is counted meanwhile.
+is complete; what the snapshot found to be different is counted meanwhile. While it is open the head's `alive_ms` stays
+where the gap begins, so that a process which takes over then knows since when events are missing.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from bridge.changes.absence import Verdict
 from bridge.entities.change import RECONCILE, Change, Refused
 from bridge.kafka.control import LifecycleEvent
 from bridge.kafka.statelog import Head
-from bridge.shard.channel import Note
-from bridge.shard.notes import AbsenceDue, Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
+from bridge.shard.notes import AbsenceDue, Alive, Note, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
 
 
 @dataclass(slots=True)
@@ -48,17 +48,22 @@ class Chronicle:
                 head.snapshot_ms = head.alive_ms = at_ms
                 return [LifecycleEvent("snapshot_completed", at_ms, counts=rows), *self._closed(at_ms)]
             case SessionEnded():
-                head.alive_ms = note.what.alive_ms
+                self.alive(head, note.what.alive_ms)
                 return [self._lost(note.what, at_ms)]
             case AbsenceDue(snapshot_ms):
                 head.judged_ms = snapshot_ms
                 return []
             case Alive():
-                head.alive_ms = at_ms
+                self.alive(head, at_ms)
                 return []
             case Stopped():
                 head.clean = True
                 return [LifecycleEvent("stopped", at_ms)]
+
+    def alive(self, head: Head, at_ms: int) -> None:
+        """The server was heard: up to here nothing is missing, unless a gap is open."""
+        if self.gap is None:
+            head.alive_ms = at_ms
 
     def count(self, changes: Iterable[Change]) -> None:
         """Note what a snapshot after an interruption found to be different."""

@@ -14,8 +14,7 @@ import structlog
 
 from bridge.changes.state import PublishedState
 from bridge.errors import KafkaUnusable, OutcomeUnknown, Replaced
-from bridge.kafka.restore import OnEntity, Restored
-from bridge.kafka.statelog import Head, KeyFraming, StateCodec
+from bridge.kafka.statelog import Head, KeyFraming, OnEntity, Restored, StateCodec
 from bridge.shard.patience import Patience
 from bridge.shard.ports import Clock, Log, Random
 from bridge.shard.stats import ShardStats
@@ -51,30 +50,75 @@ class Claim:
         self._shard, self._instance, self._framing = shard, instance, framing
         self._clock, self._random, self._patience, self._stats, self._logger = clock, random, patience, stats, logger
         self.head = Head()
-        self.previous: Restored | None = None
 
-    async def take(self, on_entity: OnEntity) -> Restored:
-        """Claim the shard and restore its state; the producer has been started, so the former owner is fenced.
+    def check(self, known: KeyFraming | None) -> None:
+        """Refuse a shard whose keys were framed, or dealt out, in another way than ours would be.
+
+        Before anybody is fenced: an instance that cannot own the shard must not disturb the one that does.
+
+        Raises:
+            KafkaUnusable: another id in the key bytes would split every key in two.
+        """
+        if known is None:
+            return
+        where = f"the topics of shard {self._shard}"
+        if known.framing != self._framing.framing:
+            raise KafkaUnusable(
+                f"{where} were written with {known.framing} framing, this configuration means "
+                f"{self._framing.framing}: set or unset registry.url as before, or choose another kafka.topic_prefix"
+            )
+        if known.expression != self._framing.expression:
+            raise KafkaUnusable(
+                f"{where} were written with sharding.expression {known.expression}, this configuration says "
+                f"{self._framing.expression}, which deals entities out to other partitions: set it as before, or "
+                "choose another kafka.topic_prefix"
+            )
+        moved = [n for n, i in known.key_schemas.items() if self._framing.key_schemas.get(n, i) != i]
+        if moved:
+            raise KafkaUnusable(
+                f"the registry gives the key schema of {moved[0]} another id than before "
+                f"({self._framing.key_schemas[moved[0]]}, was {known.key_schemas[moved[0]]}): point registry.url at "
+                "the registry that was used before, or choose another kafka.topic_prefix"
+            )
+
+    async def take(self) -> Restored:
+        """Claim the shard; the producer has been started, so the former owner is fenced.
+
+        After an unknown outcome everything is read again: a former owner that found no claim may have gone on.
 
         Returns:
             What the former owner left: its head, and when the broker took that.
 
         Raises:
-            KafkaUnusable: the keys were framed differently before.
+            Replaced: another instance has claimed it meanwhile.
         """
-        before = await self._patience.wait_for("read_head", self._log.read_head)
-        old = before.head or Head()
-        claimed = replace(
-            old, epoch=old.epoch + 1, instance=self._instance, transaction=old.transaction + 1, clean=False
-        )
-        await self._commit_claim(claimed)
+        while True:
+            before = await self._patience.wait_for("read_head", self._log.read_head)
+            self.head = before.head or Head()
+            claimed = replace(
+                self.head,
+                epoch=self.head.epoch + 1,
+                instance=self._instance,
+                transaction=self.head.transaction + 1,
+                clean=False,
+            )
+            if await self._committed(claimed, self._codec.head(claimed)):
+                return before
+
+    async def restore(self, on_entity: OnEntity) -> None:
+        """Read the state of the claimed shard.
+
+        Raises:
+            KafkaUnusable: as `check`; or the state was written by a newer release.
+        """
         restored = await self._patience.wait_for("restore", lambda: self._log.restore(on_entity))
-        self._check_framing(restored.framing)
-        await self._write_framing(restored.framing)
+        self.check(restored.framing)
+        if restored.framing != self._framing:
+            head = replace(self.head, transaction=self.head.transaction + 1)
+            while not await self._committed(head, self._codec.framing(self._framing), self._codec.head(head)):
+                pass
         self._stats.owned, self._stats.epoch, self._stats.seq = True, self.head.epoch, self.head.seq
         self._stats.restored = len(self._state)
-        self.previous = before
-        return before
 
     def accept(self, head: Head) -> None:
         """Kafka has committed up to this head: what was pending is now what we believe."""
@@ -98,10 +142,13 @@ class Claim:
 
         Raises:
             Replaced: another instance has claimed the shard.
+            KafkaUnusable: the topics are no longer as they must be, so trying again would not help.
         """
+        await self._check_topics()
         await self.look()
-        await asyncio.sleep(LOOK_AGAIN_S * (0.75 + self._random() / 2) if self._log.fencing else 0)
-        await self.look()
+        if self._log.fencing:
+            await self._pause()
+            await self.look()
         await self._patience.wait_for("start", self._log.start)
         found = await self._patience.wait_for("read_head", self._log.read_head)
         self._refuse_successor(found)
@@ -113,6 +160,21 @@ class Claim:
         self._logger.info("transaction_settled", committed=committed, transaction=wanted.transaction)
         return committed
 
+    async def _check_topics(self) -> None:
+        """See that the topics can still take the transaction.
+
+        Twice before it is believed: a broker that has just started may not know all of them yet.
+        """
+        try:
+            await self._patience.wait_for("check_topics", self._log.check)
+        except KafkaUnusable as error:
+            self._logger.warning("topics_unusable", reason=str(error))
+            await self._pause()
+            await self._patience.wait_for("check_topics", self._log.check)
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(LOOK_AGAIN_S * (0.75 + self._random() / 2))
+
     def _refuse_successor(self, found: Restored) -> None:
         if found.head is not None and found.head.instance != self._instance and found.head.epoch > self.head.epoch:
             raise Replaced(
@@ -120,58 +182,16 @@ class Claim:
                 f"{found.head.epoch}); this one stops and must not be restarted by itself"
             )
 
-    async def _commit_claim(self, claimed: Head) -> None:
-        """Commit the claim; after an unknown outcome only if neither it nor a newer one is there."""
-        while True:
-            try:
-                await self._log.commit({self._topic: [self._codec.head(claimed)]}, self._now_ms())
-            except OutcomeUnknown as error:
-                self._logger.warning("claim_unsettled", reason=str(error))
-                self.head = replace(claimed, epoch=claimed.epoch - 1)
-                if await self.settle(claimed):
-                    break
-            else:
-                break
-        self.head = claimed
-
-    async def _write_framing(self, known: KeyFraming | None) -> None:
-        if known == self._framing:
-            return
-        head = replace(self.head, transaction=self.head.transaction + 1)
-        records = [self._codec.framing(self._framing), self._codec.head(head)]
-        while True:
-            try:
-                await self._log.commit({self._topic: list(records)}, self._now_ms())
-            except OutcomeUnknown:
-                if await self.settle(head):
-                    break
-            else:
-                break
+    async def _committed(self, head: Head, *records: tuple[bytes, bytes]) -> bool:
+        """Commit records of the state topic that leave this head; whether they are there now."""
+        try:
+            await self._log.commit({self._topic: list(records)}, self._now_ms())
+        except OutcomeUnknown as error:
+            self._logger.warning("claim_unsettled", reason=str(error))
+            if not await self.settle(head):
+                return False
         self.head = head
-
-    def _check_framing(self, known: KeyFraming | None) -> None:
-        """Another id in the key bytes would split every key in two."""
-        if known is None:
-            return
-        if known.framing != self._framing.framing:
-            raise KafkaUnusable(
-                f"the topics of shard {self._shard} were written with {known.framing} framing, this configuration "
-                f"means {self._framing.framing}: set or unset registry.url as before, or choose another "
-                "kafka.topic_prefix"
-            )
-        if known.expression != self._framing.expression:
-            raise KafkaUnusable(
-                f"the topics of shard {self._shard} were written with sharding.expression {known.expression}, this "
-                f"configuration says {self._framing.expression}, which deals entities out to other partitions: set it "
-                "as before, or choose another kafka.topic_prefix"
-            )
-        moved = [n for n, i in known.key_schemas.items() if self._framing.key_schemas.get(n, i) != i]
-        if moved:
-            raise KafkaUnusable(
-                f"the registry gives the key schema of {moved[0]} another id than before "
-                f"({self._framing.key_schemas[moved[0]]}, was {known.key_schemas[moved[0]]}): point registry.url at "
-                "the registry that was used before, or choose another kafka.topic_prefix"
-            )
+        return True
 
     def _now_ms(self) -> int:
         return self._clock.epoch_us() // 1000

@@ -1,10 +1,10 @@
-"""What can happen to a shard between frames; each keeps its place among the frames in the channel."""
+"""What goes through the channel of a shard: frames, and notes of what happened between them, in order. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class SessionEnded:
     """The socket is gone, or was given up; from `alive_ms` until the next snapshot is complete events are missing.
 
     Attributes:
-        alive_ms: when the server was heard last.
-        dropped_frames: frames that were thrown away unwritten (only when the session was given up).
+        alive_ms: when the server was heard last; if frames were thrown away, when the first of them arrived.
+        dropped_frames: frames that were thrown away unwritten (only when a session was given up).
     """
 
     cause: str
@@ -49,6 +49,10 @@ class SessionEnded:
     alive_ms: int
     dropped_frames: int = 0
     garbage: bytes | None = None
+
+    def cut(self, from_ms: int, frames: int) -> SessionEnded:
+        """The same if its last frames were thrown away: so many, the first of which came at `from_ms` or before."""
+        return replace(self, alive_ms=min(self.alive_ms, from_ms), dropped_frames=self.dropped_frames + frames)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +66,36 @@ class Stopped:
 
 
 What: TypeAlias = SessionOpened | SnapshotCompleted | AbsenceDue | SessionEnded | Alive | Stopped
+
+
+@dataclass(slots=True)
+class Frame:
+    """One WebSocket frame that carries data.
+
+    Attributes:
+        number: counts the frames of this process' claim, from 1.
+        raw: the frame as it came, with its leading `a`.
+        messages: its parsed messages, or None to save memory.
+        arrived_us: epoch microseconds.
+    """
+
+    number: int
+    raw: bytes
+    messages: list[Any] | None
+    arrived_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something that happened between frames; it keeps its place in the order.
+
+    Attributes:
+        what: see above.
+        at_ms: when, epoch milliseconds.
+    """
+
+    what: What
+    at_ms: int
+
+
+Item: TypeAlias = Frame | Note

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from bridge.errors import SessionLost
 from bridge.kafka.envelope import Archived, Batches
-from bridge.kafka.restore import OnEntity, Restored
+from bridge.kafka.statelog import KeyFraming, OnEntity, Restored
 
 
 class Log(Protocol):
@@ -17,6 +17,12 @@ class Log(Protocol):
 
     async def start(self) -> None:
         """Make a producer; fences the former owner if `fencing`."""
+
+    async def read_framing(self) -> KeyFraming | None:
+        """How the shard's keys have been framed so far; None if it has none."""
+
+    async def check(self) -> None:
+        """Raise KafkaUnusable if a topic of the latest transaction cannot take it any more."""
 
     async def read_head(self) -> Restored:
         """The newest committed head."""

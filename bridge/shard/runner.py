@@ -1,9 +1,11 @@
 """One shard: one socket session after the other on one side, one writer on the other, a channel between.
 
-Start order (every millisecond away is lost history): the socket connects and authorises while the producer fences;
-the syncrequest goes out as soon as the fence stands; claim and restore run while the snapshot's frames already wait in
-the channel. If Kafka does not answer the session syncs anyway; should the head then show that somebody else committed
-at about that time, the session is thrown away and synced again.
+Start order (every millisecond away is lost history): the socket connects and authorises while schemas are registered
+and the framing is looked at; then comes the fence, and as soon as it stands the syncrequest; claim and restore run
+while the snapshot's frames already wait in the channel. Nothing that may take long or be refused stands between fence
+and claim, because a fenced owner that finds no successor takes the shard back. If Kafka or the registry does not answer
+the session syncs before the fence; should the head then show that somebody else committed at about that time, the
+session is thrown away and synced again.
 """
 
 from __future__ import annotations
@@ -16,10 +18,20 @@ from typing import Any
 import structlog
 
 from bridge.errors import SessionLost
-from bridge.kafka.restore import OnEntity
-from bridge.shard.channel import Channel, Frame, Note
+from bridge.kafka.statelog import OnEntity, Restored
+from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
-from bridge.shard.notes import AbsenceDue, Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped, What
+from bridge.shard.notes import (
+    AbsenceDue,
+    Alive,
+    Frame,
+    Note,
+    SessionEnded,
+    SessionOpened,
+    SnapshotCompleted,
+    Stopped,
+    What,
+)
 from bridge.shard.patience import Patience
 from bridge.shard.ports import Clock, Conversation, Log, Source
 from bridge.shard.stats import ShardStats
@@ -72,8 +84,8 @@ class Runner:
         self._may_sync, self._stopping = asyncio.Event(), asyncio.Event()
         self._frame_number = 0
         self._opened = False
-        self._synced_ms = 0
-        self._synced_unfenced = False
+        self._fenced = False
+        self._unfenced_ms: int | None = None
         self._session_began = 0.0
 
     async def run(self) -> None:
@@ -105,11 +117,13 @@ class Runner:
 
     async def _own(self) -> None:
         """Fence, claim, restore, then write to the end."""
+        owner = await self._prepare()
         await self._patience.wait_for("start", self._log.start)
+        self._fenced = True
         self._may_sync.set()
-        owner = await self._take_up(self._channel)
         began = self._clock.monotonic()
-        before = await owner.claim.take(owner.on_entity)
+        self._distrust(await owner.claim.take())
+        await owner.claim.restore(owner.on_entity)
         self.stats.restore_s = self._clock.monotonic() - began
         self._logger.info(
             "shard_claimed",
@@ -118,9 +132,20 @@ class Runner:
             entities=self.stats.restored,
             seconds=round(self.stats.restore_s, 3),
         )
-        if before.head and self._synced_unfenced and before.committed_ms > self._synced_ms - SKEW_MS:
-            self._give_up(SessionLost("stale_snapshot", "another instance committed after our syncrequest"))
         await owner.writer.run()
+
+    async def _prepare(self) -> Owner:
+        """All that must be known before the fence, so that who may not own the shard disturbs nobody."""
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(self._patience.wait_for("read_framing", self._log.read_framing))
+            owner = await self._take_up(self._channel)
+        owner.claim.check(reading.result())
+        return owner
+
+    def _distrust(self, before: Restored) -> None:
+        """Throw away what was synced before the fence if the former owner may have committed something newer."""
+        if before.head and self._unfenced_ms is not None and before.committed_ms > self._unfenced_ms - SKEW_MS:
+            self._give_up(SessionLost("stale_snapshot", "another instance committed after our syncrequest"))
 
     async def _permit(self) -> None:
         """Let the session sync when the fence stands, or when Kafka has kept us waiting for too long."""
@@ -129,7 +154,6 @@ class Runner:
                 await self._may_sync.wait()
         except TimeoutError:
             self._logger.warning("sync_without_fence", waited_seconds=FENCE_PATIENCE_S)
-            self._synced_unfenced = True
             self._may_sync.set()
         if self._conversation is not None:
             self._conversation.allow_sync()
@@ -214,7 +238,8 @@ class Runner:
     def synced(self) -> None:
         """A new session begins in the order of things."""
         self._opened = True
-        self._synced_ms = self._clock.epoch_us() // 1000
+        if not self._fenced and self._unfenced_ms is None:
+            self._unfenced_ms = self._clock.epoch_us() // 1000
         self.stats.sessions += 1
         self.stats.session_open = True
         self.stats.phase = "snapshot"
@@ -256,19 +281,24 @@ class Runner:
 
     def _overflow(self) -> None:
         """No room: the session is lost, its backlog with it, and a new one begins when there is room again."""
-        self._give_up(
-            SessionLost("overflow", "Kafka has been away or too slow for longer than pressure.memory_mb holds")
-        )
+        lost = SessionLost("overflow", "Kafka has been away or too slow for longer than pressure.memory_mb holds")
+        self._give_up(lost, refused=1)
 
-    def _give_up(self, lost: SessionLost) -> None:
-        self._forget_absence()
-        frames, size = self._channel.drop()
-        self._logger.error("session_given_up", cause=lost.cause, dropped_frames=frames, dropped_bytes=size)
+    def _give_up(self, lost: SessionLost, *, refused: int = 0) -> None:
+        """Drop the backlog and, if a session has synced, that session; events are missing from the first frame on.
+
+        Args:
+            refused: frames that the channel did not take.
+        """
+        dropped = self._channel.drop()
+        self._logger.error(
+            "session_given_up", cause=lost.cause, dropped_frames=dropped.frames + refused, dropped_bytes=dropped.bytes
+        )
         if self._opened and self._conversation is not None:
-            heard_ms = self._conversation.heard_us // 1000
-            self._put(SessionEnded(lost.cause, None, lost.reason, heard_ms, dropped_frames=frames))
+            self._forget_absence()
+            ended = SessionEnded(lost.cause, None, lost.reason, self._conversation.heard_us // 1000)
+            self._put(ended.cut(dropped.first_us // 1000, dropped.latest + refused) if dropped.frames else ended)
             self._opened = False
-        if self._conversation is not None:
             self._conversation.give_up(lost)
 
     def _pause(self) -> None:

@@ -23,7 +23,7 @@ from bridge.kafka.client import Cluster
 from bridge.kafka.framing import SingleObject
 from bridge.kafka.statelog import Head
 from bridge.shard.assembly import Assembler
-from bridge.shard.channel import Frame
+from bridge.shard.notes import Frame
 from tests.bench.__main__ import payloads
 
 EVENTS, ROUNDS = 20_000, 7

@@ -48,7 +48,11 @@ async def test_kafka_away_killed_and_frozen(scene: Make, own_kafka: EmbeddedKafk
     await it_goes_on_and_all_is_right(made, bridge)
 
     ended = [s for s in await made.sessions() if s["ended_us"]]
-    assert not ended, ([(s["remainder"], s["end"], s["ended_us"], s["synced_us"]) for s in ended], bridge.log("session_given_up"), bridge.log("session_ended"))
+    assert not ended, (
+        [(s["remainder"], s["end"], s["ended_us"], s["synced_us"]) for s in ended],
+        bridge.log("session_given_up"),
+        bridge.log("session_ended"),
+    )
     own_kafka.pause()
     status, seconds = await bridge.stop()
     own_kafka.resume()

@@ -16,7 +16,8 @@ from bridge.errors import KafkaUnusable, Replaced
 from bridge.kafka import topics
 from bridge.kafka.framing import Confluent, Framing, SingleObject
 from bridge.shard import claim, writer
-from tests.integration.shard.scene import Instance, envelopes, heads, settings_of, troubled
+from tests.component.shard.instance import Instance, framed, settings_of
+from tests.integration.shard.scene import envelopes, heads, troubled
 
 Start = Callable[..., Instance]
 
@@ -51,7 +52,7 @@ async def start(settings: Settings) -> AsyncIterator[Start]:
     started: list[Instance] = []
 
     def one(framing: Framing | None = None) -> Instance:
-        started.append(Instance(settings, framing or SingleObject()))
+        started.append(Instance(settings, framed(framing or SingleObject())))
         return started[-1]
 
     yield one

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from bridge.shard.channel import FRAME_OVERHEAD_BYTES, LONGEST_PAUSE_S, PARSED_WEIGHT, Channel, Frame, Item, Note
-from bridge.shard.notes import Alive
+from bridge.shard.channel import FRAME_OVERHEAD_BYTES, LONGEST_PAUSE_S, PARSED_WEIGHT, Channel, Dropped
+from bridge.shard.notes import AbsenceDue, Alive, Frame, Item, Note, SessionEnded, SessionOpened, SnapshotCompleted
 
 HIGH, LIMIT = 100_000, 1_000_000
 
@@ -27,8 +27,8 @@ class Reading:
         self.channel = Channel(high, limit, lambda: self.said.append("pause"), lambda: self.said.append("resume"))
 
 
-def frame(size: int = 1000, number: int = 1, *, parsed: bool = True) -> Frame:
-    return Frame(number, b"a" * size, [{}] if parsed else None, 0)
+def frame(size: int = 1000, number: int = 1, *, parsed: bool = True, arrived_ms: int = 0) -> Frame:
+    return Frame(number, b"a" * size, [{}] if parsed else None, arrived_ms * 1000)
 
 
 def weight(item: Frame) -> int:
@@ -136,16 +136,49 @@ async def test_resuming_in_time_disarms_the_timer() -> None:
     assert reading.said == ["pause", "resume"]
 
 
-async def test_drop_empties_and_lets_reading_go_on() -> None:
+def ended(alive_ms: int, dropped: int = 0) -> SessionEnded:
+    return SessionEnded("idle", None, "", alive_ms, dropped)
+
+
+async def test_drop_takes_the_frames_and_lets_reading_go_on() -> None:
     reading = Reading()
-    first, second = frame(HIGH), frame(10)
-    for item in (first, NOTE, second):
+    for item in (frame(HIGH), frame(10)):
         reading.channel.put(item)
     size = reading.channel.bytes
-    assert reading.channel.drop() == (2, size)
+    dropped = reading.channel.drop()
+    assert (dropped.frames, dropped.bytes, dropped.latest) == (2, size, 2)
     assert (len(reading.channel), reading.channel.bytes) == (0, 0)
     assert reading.said == ["pause", "resume"]
     assert not await reading.channel.wait(0)
+
+
+async def test_drop_keeps_the_sessions_and_says_of_each_what_is_missing() -> None:
+    channel = Reading().channel
+    items: list[Item] = [
+        Note(SnapshotCompleted(), 1),
+        frame(arrived_ms=20),
+        NOTE,
+        frame(arrived_ms=30),
+        Note(ended(40), 41),
+        Note(SessionOpened(), 50),
+        frame(arrived_ms=60),
+        Note(SnapshotCompleted(), 70),
+        Note(AbsenceDue(70), 80),
+    ]
+    for item in items:
+        channel.put(item)
+    dropped = channel.drop()
+    assert (dropped.frames, dropped.latest, dropped.first_us) == (3, 1, 20_000)
+    assert channel.take(HIGH) == [items[0], Note(ended(20, 2), 41), items[5]]
+
+
+async def test_drop_of_no_frame_changes_nothing() -> None:
+    channel = Reading().channel
+    items: list[Item] = [NOTE, Note(ended(40), 41), Note(SessionOpened(), 50)]
+    for item in items:
+        channel.put(item)
+    assert channel.drop() == Dropped()
+    assert channel.take(HIGH) == items
 
 
 async def test_wait_returns_at_once_when_something_is_there() -> None:

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from bridge.entities.change import LIVE, RECONCILE, Change
 from bridge.kafka.statelog import Head
-from bridge.shard.channel import Note
 from bridge.shard.chronicle import Chronicle, garbage
-from bridge.shard.notes import Alive, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
+from bridge.shard.notes import Alive, Note, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
 
 
 def change(entity_type: str, snapshot: str) -> Change:
@@ -46,6 +45,22 @@ def test_a_gap_stays_open_when_the_session_that_should_close_it_is_lost() -> Non
     events = chronicle.tell(Note(SnapshotCompleted(), 3_500), head)
 
     assert [(e.from_ms, e.to_ms) for e in events if e.event == "gap"] == [(1_000, 3_500)]
+
+
+def test_while_a_gap_is_open_the_head_says_where_it_began() -> None:
+    """Else a process that takes over in the middle of the snapshot would not know since when events are missing."""
+    chronicle, head = Chronicle(), Head(alive_ms=1_000)
+
+    chronicle.tell(Note(SessionOpened(), 2_000), head)
+    chronicle.tell(Note(Alive(), 2_050), head)
+    chronicle.tell(Note(SessionEnded("dropped", None, "", alive_ms=2_100), 2_200), head)
+    assert head.alive_ms == 1_000
+
+    successor = Chronicle()
+    successor.tell(Note(SessionOpened(), 3_000), head)
+    events = successor.tell(Note(SnapshotCompleted(), 3_500), head)
+    assert [(e.from_ms, e.to_ms) for e in events if e.event == "gap"] == [(1_000, 3_500)]
+    assert head.alive_ms == 3_500
 
 
 def test_a_restart_is_a_gap_too() -> None:
