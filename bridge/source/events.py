@@ -57,11 +57,13 @@ class SnapshotComplete:
         counts: entity type -> rows over all parts.
         null_lists: names of lists that were null.
         parts: number of parts.
+        superseded: rows that were left out because an array of the key had come before: see `batches`.
     """
 
     counts: Mapping[str, int]
     null_lists: frozenset[str]
     parts: int
+    superseded: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from bridge.entities.exact import exact_dumps
-from bridge.errors import Unencodable
 from bridge.source.frames import elements
 from bridge.source.messages import Penalty, business_failure
 
@@ -31,30 +29,6 @@ def carries_data(message: Any) -> bool:
     return data is not None and Penalty.of(data) is None and business_failure(data) is None
 
 
-def is_batch(message: dict[str, Any]) -> bool:
-    """Say whether a `props` event holds arrays of entities that nobody updated or deleted.
-
-    While a snapshot is arriving, that is how one of the conceivable servers sends the rest of it (protocol section
-    8.1, variant B).
-    """
-    data = message.get("d")
-    changes = data if isinstance(data, list) else [data]
-    return bool(changes) and all(
-        isinstance(change, dict)
-        and isinstance(change.get("entity"), list)
-        and change.get("eventType") in (None, "Created")
-        for change in changes
-    )
-
-
-def as_snapshot(message: dict[str, Any], request_id: int) -> dict[str, Any]:
-    """Write such an event as what it is: an answer to the syncrequest (protocol section 8.1, variant C)."""
-    data = message["d"]
-    changes = data if isinstance(data, list) else [data]
-    parts = [{key: value for key, value in change.items() if key != "eventType"} for change in changes]
-    return {"i": request_id, "s": 200, "d": parts}
-
-
 def messages(raw: bytes, *, exact: bool = False) -> list[Any]:
     """Read an array frame: its messages that are for the consumer, in order.
 
@@ -66,22 +40,6 @@ def messages(raw: bytes, *, exact: bool = False) -> list[Any]:
         ValueError: the frame cannot be read; never for one that a session has handed on.
     """
     return [message for message in elements(raw, exact=exact) if carries_data(message)]
-
-
-def written_as_snapshot(raw: bytes, request_id: int) -> bytes:
-    """Write a frame again with its batches as answers to the syncrequest; every value stays exactly what it was.
-
-    Raises:
-        ValueError: it is nested too deeply to be written again.
-    """
-    anew = [
-        as_snapshot(message, request_id) if is_props(message) and is_batch(message) else message
-        for message in messages(raw, exact=True)
-    ]
-    try:
-        return b"a" + exact_dumps(anew).encode()
-    except Unencodable as error:
-        raise ValueError(str(error)) from error
 
 
 def is_props(message: Any) -> bool:

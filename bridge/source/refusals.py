@@ -32,6 +32,7 @@ class SessionLimits:
         frame_bytes: longest frame.
         kept_raw_bytes: of a frame that cannot be read.
         remembered_types: entity types and null lists counted per snapshot; a hostile server cannot make them grow.
+        remembered_keys: likewise keys, while a snapshot arrives.
     """
 
     heartbeat_s: float = 2.5
@@ -53,6 +54,7 @@ class SessionLimits:
     frame_bytes: int = 64 * 2**20
     kept_raw_bytes: int = 2**20
     remembered_types: int = 512
+    remembered_keys: int = 1_000_000
 
 
 def authorize_refused(status: int | None, reason: str, limits: SessionLimits) -> SessionLost:

@@ -18,9 +18,9 @@ from typing import Any
 import orjson
 
 from bridge.errors import SessionLost
-from bridge.source import frames, refusals
+from bridge.source import batches, frames, refusals
 from bridge.source.events import Authorized, Ended, Penalized, SessionEvent, SnapshotPart, SyncSent
-from bridge.source.forward import AUTHORIZE_ID, carries_data, is_batch, is_props, written_as_snapshot
+from bridge.source.forward import AUTHORIZE_ID, carries_data
 from bridge.source.frames import Kind
 from bridge.source.messages import GarbageReceived, Penalty, Response, Shutdown, business_failure
 from bridge.source.plan import SyncPlan
@@ -50,7 +50,7 @@ class Session:
         self.lost: SessionLost | None = None
         self.pending = False
         self.rewritten: bytes | None = None
-        self.snapshot = SnapshotTally(self.limits.remembered_types)
+        self.snapshot = SnapshotTally(self.limits.remembered_types, self.limits.remembered_keys)
         self._token = token
         self._allowed = False
         self._paused_at: float | None = None
@@ -204,21 +204,21 @@ class Session:
         except ValueError as error:
             self._garbage(raw, str(error))
             return None
-        if self._snapshot_arrives(messages) and any(is_props(m) and is_batch(m) for m in messages):
-            messages = self._batches_as_snapshot(raw, messages)
+        if self._snapshot_arrives(messages):
+            messages = self._told_apart(raw, messages)
         return [message for message in messages if self._take(message, now)] or None
 
     def _snapshot_arrives(self, messages: list[Any]) -> bool:
         """Whether arrays of entities are parts of the snapshot now: from its first answer until it is complete."""
         answered = any(isinstance(message, dict) and "e" not in message and "s" in message for message in messages)
-        return self.state is State.SNAPSHOT or (self.state is State.SYNCING and answered)
+        return self.state is State.SNAPSHOT or (self.state in {State.SYNCING, State.PENALIZED} and answered)
 
-    def _batches_as_snapshot(self, raw: bytes, messages: list[Any]) -> list[Any]:
+    def _told_apart(self, raw: bytes, messages: list[Any]) -> list[Any]:
         try:
-            self.rewritten = written_as_snapshot(raw, self._attempts)
+            self.rewritten = batches.told_apart(raw, messages, self._attempts, self.snapshot.told)
         except ValueError:
             return messages  # too deep to be written again: goes on as it came, and ends as a dead letter
-        return frames.elements(self.rewritten)
+        return messages if self.rewritten is None else frames.elements(self.rewritten)
 
     def _take(self, message: Any, now: float) -> bool:
         """Act on one message; say whether it is for the consumer."""

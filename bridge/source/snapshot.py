@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from bridge.source.batches import Told
 from bridge.source.events import SnapshotComplete
 from bridge.source.rows import Rows, rows
 
 
 class SnapshotTally:
-    """Counts the rows of one session's snapshot; holds no rows and does not grow beyond `most_names`."""
+    """Counts the rows of one session's snapshot; holds no rows and does not grow beyond the limits.
 
-    def __init__(self, most_names: int) -> None:
+    Attributes:
+        told: keys that it has named.
+    """
+
+    def __init__(self, most_names: int, most_keys: int) -> None:
+        self.told = Told(most_keys)
         self.parts = 0
         self.counts: dict[str, int] = {}
         self.null_lists: set[str] = set()
@@ -33,7 +39,8 @@ class SnapshotTally:
 
     def complete(self) -> SnapshotComplete:
         """Sum up."""
-        return SnapshotComplete(dict(self.counts), frozenset(self.null_lists), self.parts)
+        self.told.forget()
+        return SnapshotComplete(dict(self.counts), frozenset(self.null_lists), self.parts, self.told.superseded)
 
     def _remember(self, counts: Counter[str], null_lists: tuple[str, ...]) -> None:
         self.parts += 1

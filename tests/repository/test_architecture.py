@@ -34,7 +34,10 @@ PURE = (
     "errors.py",
     "entities/*.py",
     "changes/*.py",
-    *(f"source/{name}.py" for name in ("backoff", "credentials", "events", "forward", "frames", "limits", "messages")),
+    *(
+        f"source/{name}.py"
+        for name in ("backoff", "batches", "credentials", "events", "forward", "frames", "limits", "messages")
+    ),
     *(f"source/{name}.py" for name in ("plan", "refusals", "rows", "session", "snapshot", "states")),
     *(f"kafka/{name}.py" for name in ("control", "envelope", "framing", "names", "plan", "statelog")),
     *(f"shard/{name}.py" for name in ("chronicle", "notes", "ports", "stats")),

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
+
 from bridge.errors import SessionLost
 from bridge.simulator.ledger import Kind, SessionLog
 from bridge.simulator.server import Simulator
@@ -37,6 +39,7 @@ class Shard:
 
     Attributes:
         rows: what arrived: entity type, id, whether as snapshot.
+        content: what they come to.
         synced_at: by the loop's clock, 0.0 before.
     """
 
@@ -44,7 +47,8 @@ class Shard:
         self.plan = SyncPlan(entity_types=TYPES, expression="modAccountId", divisor=divisor, remainder=remainder)
         self.source = ShardSource(broker, self.plan)
         self.rows: list[tuple[str, Any, bool]] = []
-        self.frames: list[tuple[bytes, list[Any]]] = []
+        self.content: dict[tuple[str, int], Any] = {}
+        self._live: set[tuple[str, int]] = set()
         self.synced_at = 0.0
         self.complete = asyncio.Event()
         self.counts: Mapping[str, int] = {}
@@ -80,11 +84,25 @@ class Shard:
         await eventually(lambda: self.complete.is_set() or running.done())
 
     def data(self, raw: bytes, messages: list[Any], arrived_us: int) -> None:
+        assert raw.startswith(b"a")
         assert arrived_us
-        self.frames.append((raw, messages))
         for item in (item for message in messages for item in rows(message)):
             assert isinstance(item, Rows)
+            self._fold(item)
             self.rows += [(item.entity_type, entity["id"], item.is_snapshot) for entity in item.entities]
+
+    def _fold(self, item: Rows) -> None:
+        """What is live beats what is of the snapshot."""
+        for entity in item.entities:
+            key = item.entity_type, entity["id"]
+            if not item.is_snapshot:
+                self._live.add(key)
+            elif key in self._live:
+                continue
+            if item.event_type == "Deleted":
+                self.content.pop(key, None)
+            else:
+                self.content[key] = entity
 
     def synced(self) -> None:
         self.synced_at = now()
@@ -104,6 +122,12 @@ def sent(simulator: Simulator, log: SessionLog) -> list[tuple[str, int, bool]]:
         (changes[number].entity_type, changes[number].id, kind == Kind.SNAPSHOT)
         for number, kind in zip(log.numbers, log.kinds, strict=True)
     ]
+
+
+def truth(simulator: Simulator) -> dict[tuple[str, int], Any]:
+    """What the simulated broker holds."""
+    store = simulator.world.store
+    return {(name, change.id): orjson.loads(change.json) for name in TYPES for change in store.rows(name)}
 
 
 def now() -> float:

@@ -1,6 +1,7 @@
 """One shard's way to a session and back, against the simulator."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,7 @@ from bridge.simulator.options import Options
 from bridge.simulator.server import Simulator
 from bridge.source.backoff import Backoff
 from bridge.source.conversation import ShardSource
-from tests.component.source.dialing import Shard, dialing, sent, waiting_for
+from tests.component.source.dialing import LIMITS, Shard, dialing, sent, truth, waiting_for
 from tests.component.source.scripted import eventually
 
 SMALL = Options(accounts=4, heartbeat_s=0.1)
@@ -114,3 +115,47 @@ async def test_delays_grow_until_a_session_was_useful_and_honour_what_was_asked(
     assert 8 <= source.delay(dropped, useful=False) <= 16
     assert 4 <= source.delay(dropped, useful=True) <= 8
     assert 100 <= source.delay(SessionLost("quota", wait_s=100), useful=True) <= 110
+
+
+BETWEEN = replace(SMALL, accounts=30, parts=6, part_delay_s=0.05, events_between_parts=True)
+NEVER_QUIET = replace(LIMITS, snapshot_quiet_s=3600.0)
+EVENT_ARRAY = [False, True]
+
+
+async def traded_between_parts(options: Options) -> tuple[Shard, list[tuple[str, int, bool]]]:
+    """A shard that has got all parts of a snapshot, while things happened; and what was sent."""
+    async with Simulator(options) as simulator, dialing(simulator, limits=NEVER_QUIET) as broker:
+        shard = Shard(broker, divisor=1)
+        existed = len(truth(simulator))
+        shard.start()
+        await eventually(lambda: shard.rows)
+        (log,) = simulator.ledger.sessions
+        await simulator.step(12)
+        await eventually(lambda: sum(snapshot for *_, snapshot in sent(simulator, log)) == existed)
+        await eventually(lambda: shard.content == truth(simulator))
+        await shard.stop()
+        return shard, sent(simulator, log)
+
+
+@pytest.mark.parametrize("event_array", EVENT_ARRAY)
+@pytest.mark.parametrize("part_event", ["Created", "Updated", "none"])
+async def test_parts_that_come_as_events_are_told_from_events_between_them(part_event: str, event_array: bool) -> None:
+    """Protocol section 8.1, variant B."""
+    options = BETWEEN.changed({"split": "B", "part_event": part_event, "event_array": event_array})
+
+    shard, wanted = await traded_between_parts(options)
+
+    assert shard.rows == wanted
+    assert {snapshot for *_, snapshot in wanted} == {True, False}
+
+
+@pytest.mark.parametrize("event_array", EVENT_ARRAY)
+@pytest.mark.parametrize("split", ["A", "C", "D"])
+async def test_live_arrays_between_parts_do_no_harm(split: str, event_array: bool) -> None:
+    options = BETWEEN.changed({"split": split, "entity_array": True, "event_array": event_array})
+
+    shard, wanted = await traded_between_parts(options)
+
+    if split == "D":  # all that existed has been named, so nothing of it can be taken for a part
+        named = {row[:2] for row in wanted if row[2]}
+        assert [row for row in shard.rows if row[:2] in named] == [row for row in wanted if row[:2] in named]

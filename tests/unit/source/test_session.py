@@ -265,11 +265,37 @@ def test_arrays_outside_the_snapshot_are_live(state: State) -> None:
     assert session.rewritten is None
 
 
-def test_an_updated_array_is_live_even_within_the_snapshot() -> None:
+@pytest.mark.parametrize("event", ["Created", "Updated"])
+def test_arrays_of_what_the_snapshot_has_told_already_are_live(event: str) -> None:
+    """A live event may hold an array as well (protocol section 9.1); dropped as a part it would be lost."""
     session = session_in(State.SNAPSHOT)
-    batch = {"e": "props", "d": {"entityType": "fill", "eventType": "Updated", "entity": [{"id": 2}]}}
+    batch = {"e": "props", "d": {"entityType": "order", "eventType": event, "entity": [{"id": 1}]}}
 
     assert session.receive(frame(batch), NOW) == [batch]
+    assert session.rewritten is None
+
+
+@pytest.mark.parametrize("state", [State.SYNCING, State.PENALIZED])
+def test_arrays_in_the_frame_of_the_first_answer_are_parts(state: State) -> None:
+    session = session_in(state)
+    batch = {"e": "props", "d": {"entityType": "order", "eventType": "Updated", "entity": [{"id": 2}]}}
+    answer = {"s": 200, "i": 1, "d": {"orders": [{"id": 1}]}}
+
+    found = session.receive(frame(answer, batch), NOW)
+
+    part = {"entityType": "order", "entity": [{"id": 2}]}
+    assert found == [answer, {"i": session.snapshot.parts // 2, "s": 200, "d": [part]}]
+    assert session.snapshot.counts == {"order": 2}
+
+
+def test_a_shutdown_in_the_frame_of_an_array_is_heard() -> None:
+    session = session_in(State.SNAPSHOT)
+    batch = {"e": "props", "d": {"entityType": "fill", "eventType": "Created", "entity": [{"id": 2}]}}
+
+    found = session.receive(frame(batch, {"e": "shutdown", "d": {"reasonCode": "IPQuotaReached"}}), NOW)
+
+    assert found == [{"i": 1, "s": 200, "d": [{"entityType": "fill", "entity": [{"id": 2}]}]}]
+    assert lost(session).cause == "quota"
 
 
 def test_the_memory_of_names_is_bounded() -> None:
