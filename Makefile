@@ -6,6 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
 
@@ -30,7 +31,7 @@ check: $(STAMP) ## format, lint, types, unit, property, component: everything wi
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not kafka" $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not kafka" -n $(JOBS) --dist loadscope $(PYTEST_ARGS)
 
 integration: $(STAMP) ## the tests that need the embedded Kafka
 	$(BIN)/syncbridge broker --fetch-only
