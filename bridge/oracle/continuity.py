@@ -1,4 +1,4 @@
-"""Is each time without a socket among the gaps that the bridge has announced? Pure."""
+"""Is each time without a socket among the gaps that the bridge has announced, and each gap about one? Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from bridge.oracle.report import Report
 
 
 def continuity(report: Report, expectations: Expectations, records: Iterable[Record]) -> None:
-    """Blames every hole between two sockets of a partition that no gap covers.
+    """Blames every hole between two sockets of a partition that no gap covers, and every gap that holds no such hole.
 
     Only what lies after the first record of the partition can be a gap, and only a socket that has lived for a while
     can have told it.
     """
     rules = expectations.rules
+    for gap in rules.announced or ():
+        sockets = expectations.of_partition(gap.partition)
+        moments = (moment for socket in sockets for moment in (socket.ended_us, socket.synced_us))
+        if not any(gap.from_us - MARGIN_US <= moment <= gap.to_us + MARGIN_US for moment in moments):
+            facts = {"partition": gap.partition, "from_us": gap.from_us, "to_us": gap.to_us}
+            report.blame("gap_invented", "a gap is told of in which no socket ended or began", **facts)
     if rules.announced is None or rules.now_us is None or not rules.complete:
         return
     first: dict[int, int] = {}

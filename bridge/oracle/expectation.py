@@ -56,12 +56,21 @@ class Rules:
 
 @dataclass(slots=True)
 class Expected:
-    """One content that an entity had, as the socket showed it; `content` None is a deletion."""
+    """One content that an entity had, as the socket showed it.
+
+    Attributes:
+        content: None is a deletion.
+        must: it must be there.
+        sent_us: when it was written first.
+        kind: how it was written first.
+        origin: the one delivery that showed it, None if there were several.
+    """
 
     content: bytes | None
     must: bool
     sent_us: int
     kind: Kind
+    origin: Delivery | None
 
 
 class Expectations:
@@ -151,12 +160,14 @@ class Expectations:
         if place in self._places and delivery.kind != Kind.AGAIN:
             # Two sockets of the same partition side by side, as while one instance replaces another: the same history.
             self._places[place].must |= must
+            self._places[place].origin = None
             return
         row = self._shown.setdefault((session.remainder, *version.key), [])
         if row and row[-1].content == content:
             row[-1].must = row[-1].must or must
+            row[-1].origin = None
         else:
-            row.append(Expected(content, must, delivery.sent_us, delivery.kind))
+            row.append(Expected(content, must, delivery.sent_us, delivery.kind, delivery))
         self._places[place] = row[-1]
 
     def _certain(self, session: Session, sent_us: int) -> bool:

@@ -11,6 +11,7 @@ import orjson
 from bridge.oracle.atomicity import atomicity
 from bridge.oracle.continuity import continuity
 from bridge.oracle.expectation import Expectations, Expected, Rules
+from bridge.oracle.frames import WireFrames
 from bridge.oracle.records import Key, Kind, Mark, Record, Source, Truth, Version
 from bridge.oracle.report import Report, percentile
 
@@ -27,15 +28,18 @@ def judge(records: list[Record], truth: Truth, rules: Rules, marks: Sequence[Mar
     expectations = Expectations(truth, rules)
     report = Report(events_sent=expectations.events_sent, records_committed=len(records))
     latencies: list[float] = []
+    frames = WireFrames()
     rows: dict[tuple[int, Key], list[Record]] = defaultdict(list)
     for record in records:
         rows[record.partition, record.key].append(record)
     for (partition, key), some in rows.items():
-        _Walk(report, expectations, partition, key, latencies).run(some)
+        _Walk(report, expectations, partition, key, latencies, frames).run(some)
     for partition, key in expectations.entities():
         if (partition, key) not in rows:
-            _Walk(report, expectations, partition, key, latencies).run([])
+            _Walk(report, expectations, partition, key, latencies, frames).run([])
     _sequence(report, records, rules)
+    if rules.exactly_once:
+        frames.judge(report)
     continuity(report, expectations, records)
     if rules.exactly_once:
         atomicity(report, records, marks, rules)
@@ -47,13 +51,15 @@ class _Walk:
     """Follows the records of one entity in one partition beside what the sockets showed of it."""
 
     def __init__(
-        self, report: Report, expectations: Expectations, partition: int, key: Key, latencies: list[float]
-    ) -> None:
+        self, report: Report, expectations: Expectations, partition: int, key: Key, latencies: list[float],
+        frames: WireFrames,
+    ) -> None:  # fmt: skip
         self._report = report
         self._all = expectations
         self._partition = partition
         self._key = key
         self._latencies = latencies
+        self._frames = frames
         self._shown = expectations.shown(partition, key)
         self._next = 0
         self._state: bytes | None = None
@@ -108,11 +114,14 @@ class _Walk:
             self._miss(self._shown[self._next : found])
             self._next = found + 1
             self._measure(record, self._shown[found])
+            self._frames.note(self._shown[found], record)
+            self._marked(record, self._shown[found])
             # A snapshot need not be sharded, and its foreign rows may be published.
             if self._shown[found].kind != Kind.SNAPSHOT:
                 self._where(record)
         elif record.op == "d" and self._vanished():
             self._where(record)
+            self._mark(record, "reconcile")
         elif record.after == self._state and record.op != "d":
             self._blame("duplicated", "the same content again", record)
         elif any(e.content == record.after for e in self._shown):
@@ -121,6 +130,22 @@ class _Walk:
             self._blame("wrong_partition", "no socket of this partition showed this content", record)
         else:
             self._blame("deletes_wrong" if record.op == "d" else "invented", "this never happened", record)
+
+    def _marked(self, record: Record, expected: Expected) -> None:
+        """Does `source.snapshot` tell an event from a row of a snapshot, where only one of them can be its origin?"""
+        if expected.origin is None:
+            return
+        if expected.kind == Kind.SNAPSHOT:
+            self._mark(record, "true", "reconcile", "audit")
+        elif expected.kind == Kind.EVENT and expected.must:
+            self._mark(record, "false")
+
+    def _mark(self, record: Record, *right: str) -> None:
+        said = record.source.snapshot if record.source else ""
+        if said not in right or (record.op == "r" and said != "true"):
+            self._blame(
+                "source_wrong", f"op {record.op!r}, snapshot {said!r}, which must be {' or '.join(right)}", record
+            )
 
     def _owner(self, record: Record) -> None:
         """Is `source.account_id` the account that the ledger knows, and there where the entity itself tells it?"""
@@ -137,8 +162,8 @@ class _Walk:
         return next((i for i in places if self._shown[i].content == content), None)
 
     def _vanished(self) -> bool:
-        """Whether the entity ended without an event that this partition's sockets showed."""
-        return bool(self._all.endings(self._key))
+        """Whether the entity was deleted without an event that this partition's sockets showed."""
+        return any(version.event == "Deleted" for version in self._all.endings(self._key))
 
     def _miss(self, skipped: list[Expected]) -> None:
         """Contents that were passed over: those that must be there and change what is there are lost."""
@@ -175,6 +200,8 @@ class _Walk:
             self._blame("deletes_wrong", "a tombstone without a deletion, which does not say that it archives", record)
         elif not any(v.event == "Archived" for v in self._all.endings(self._key)):
             self._blame("deletes_wrong", "archived, which the world has not done", record)
+        elif self._state is None and self._all.rules.exactly_once:
+            self._blame("deletes_wrong", "archived, although nothing was there", record)
         self._state = None
 
     def _end(self) -> None:

@@ -24,8 +24,8 @@ async def fetch(control_url: str) -> Truth:
         versions = [_version(line) async for line in _lines(http, f"{control_url}/ledger/events")]
         sessions = [_session(line) async for line in _lines(http, f"{control_url}/ledger/sessions")]
         deliveries = [
-            Delivery(session, number, sent_us, Kind(kind))
-            async for session, number, sent_us, kind in _lines(http, f"{control_url}/ledger/deliveries")
+            Delivery(session, number, sent_us, Kind(kind), frame)
+            async for session, number, sent_us, kind, frame in _lines(http, f"{control_url}/ledger/deliveries")
         ]
     return Truth({v.number: v for v in versions}, sessions, deliveries)
 

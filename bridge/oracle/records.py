@@ -132,12 +132,13 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A version written to a socket at a time."""
+    """A version written to a socket at a time; what came in one frame has the same `frame`, 0 if nobody knows."""
 
     session: int
     number: int
     sent_us: int
     kind: Kind
+    frame: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 FAULTS = (
     "lost", "duplicated", "out_of_order", "wrong_partition", "invented", "before_wrong", "op_wrong", "seq_wrong",
-    "frame_wrong", "source_wrong", "deletes_wrong", "state_differs", "gap_unannounced", "undecodable",
+    "frame_wrong", "source_wrong", "deletes_wrong", "state_differs", "gap_unannounced", "gap_invented",
+    "undecodable", "truth_wrong",
 )  # fmt: skip
 """What can be wrong, in the order in which a report shows it."""
 

@@ -20,6 +20,9 @@ from bridge.simulator.load import LoadStream
 from bridge.simulator.sharding import Subscription
 from bridge.simulator.store import Change
 
+LOAD_FRAMES = 1_000_000_000
+"""Frames of the n-th stream of load on a socket are counted from n times this."""
+
 
 class Kind(IntEnum):
     """How a version came to be written to a socket."""
@@ -43,6 +46,7 @@ class SessionLog:
         ended_us: when it ended, 0 while it lives.
         end: how it ended: `client`, `close`, `drop`, `half_open` ...
         code: the WebSocket close code that the client sent, None if it sent none.
+        starts: for each frame, how many versions were written in the frames before it.
     """
 
     id: int
@@ -54,10 +58,12 @@ class SessionLog:
     numbers: array[int] = field(default_factory=lambda: array("q"))
     sent: array[int] = field(default_factory=lambda: array("q"))
     kinds: bytearray = field(default_factory=bytearray)
+    starts: array[int] = field(default_factory=lambda: array("q"))
     load: list[LoadStream] = field(default_factory=list)
 
     def delivered(self, changes: list[Change], kind: Kind, now_us: int) -> None:
         """Notes that a frame with these versions was written."""
+        self.starts.append(len(self.numbers))
         for change in changes:
             self.numbers.append(change.number)
             self.sent.append(now_us)
@@ -136,12 +142,16 @@ def session_line(log: SessionLog) -> bytes:
 
 
 def delivery_lines(log: SessionLog) -> Iterator[bytes]:
-    """What was written to a socket: `[session, version, sent_us, kind]` a line, in order."""
-    for number, sent, kind in zip(log.numbers, log.sent, log.kinds, strict=True):
-        yield b"[%d,%d,%d,%d]\n" % (log.id, number, sent, kind)
-    for stream in log.load:
-        for number, sent in stream.deliveries():
-            yield b"[%d,%d,%d,%d]\n" % (log.id, number, sent, Kind.EVENT)
+    """What was written to a socket: `[session, version, sent_us, kind, frame]` a line, in order."""
+    frame = 0
+    for index, (number, sent, kind) in enumerate(zip(log.numbers, log.sent, log.kinds, strict=True)):
+        while frame < len(log.starts) and log.starts[frame] <= index:
+            frame += 1
+        yield b"[%d,%d,%d,%d,%d]\n" % (log.id, number, sent, kind, frame)
+    for which, stream in enumerate(log.load, 1):
+        for index, (number, sent) in enumerate(stream.deliveries()):
+            load_frame = which * LOAD_FRAMES + index // stream.per_frame
+            yield b"[%d,%d,%d,%d,%d]\n" % (log.id, number, sent, Kind.EVENT, load_frame)
 
 
 def write_ledger(ledger: Ledger, folder: Path) -> int:

@@ -45,7 +45,7 @@ PURE = (
     *(f"devkit/{name}.py" for name in ("avro", "compatibility", "subjects", "view")),
     *(
         f"oracle/{name}.py"
-        for name in ("atomicity", "content", "continuity", "expectation", "judge", "records", "report")
+        for name in ("atomicity", "content", "continuity", "expectation", "frames", "judge", "records", "report")
     ),
     "simulator/[!_]*.py",
 )
@@ -62,6 +62,7 @@ NOT_PURE = {
             "feed",
             "ledger",
             "link",
+            "market",
             "listener",
             "options",
             "rest",

@@ -119,9 +119,9 @@ async def test_the_ledger_is_streamed(control: Control) -> None:
         [session] = await control.lines("/ledger/sessions")
         assert (session["remainder"], session["divisor"], session["ended_us"]) == (0, 2, 0)
         deliveries = await control.lines("/ledger/deliveries")
-        sent = [number for _, number, _, kind in deliveries if kind == 1]
+        sent = [number for _, number, _, kind, _ in deliveries if kind == 1]
         assert len(sent) == session["events"] > 10
-        times = [at for _, _, at, _ in deliveries]
+        times = [at for _, _, at, _, _ in deliveries]
         assert times == sorted(times)
         after = events[-10]["n"]
         assert len(await control.lines(f"/ledger/events?after={after}")) == 9

@@ -30,6 +30,7 @@ class Scene:
         self.records: list[Record] = []
         self._seq = [0] * DIVISOR
         self._frame = 0
+        self.wire_frame = 0
         self._state: dict[tuple[int, Key], bytes] = {}
 
     def session(self, remainder: int) -> Session:
@@ -61,11 +62,17 @@ class Scene:
 
     def show(self, version: Version, *, kind: Kind = Kind.EVENT, published: bool = True) -> None:
         """Writes a version to the sockets that want it, and to Kafka what follows from it."""
+        self.wire_frame += 1
         wanted = range(DIVISOR) if version.account_id is None else [version.account_id % DIVISOR]
         for remainder in wanted:
-            self.deliveries.append(Delivery(self.session(remainder).id, version.number, self.now, kind))
+            self.deliveries.append(self.delivery(remainder, version, kind))
             if published:
-                self.publish(remainder, version.key, version.content if version.alive else None)
+                content = version.content if version.alive else None
+                snapshot = "false" if kind != Kind.SNAPSHOT else "reconcile" if len(self.sessions) > DIVISOR else "true"
+                self.publish(remainder, version.key, content, snapshot)
+
+    def delivery(self, remainder: int, version: Version, kind: Kind) -> Delivery:
+        return Delivery(self.session(remainder).id, version.number, self.now, kind, self.wire_frame)
 
     def publish(self, partition: int, key: Key, after: bytes | None, snapshot: str = "false") -> None:
         before = self._state.get((partition, key))

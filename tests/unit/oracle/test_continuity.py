@@ -30,10 +30,20 @@ def test_a_gap_that_is_announced_is_right() -> None:
 
 def test_a_time_without_a_socket_that_nobody_tells_of_is_wrong() -> None:
     made, start, end = interrupted()
-    for gaps in ([], [Gap(1, start, end)], [Gap(0, start + 2 * SECOND, end)], [Gap(0, start, end - 2 * SECOND)]):
+    for gaps in ([], [Gap(0, start + 2 * SECOND, end)], [Gap(0, start, end - 2 * SECOND)]):
         assert wrong(made, *gaps) == {"gap_unannounced"}
+    assert wrong(made, Gap(1, start, end)) == {"gap_unannounced", "gap_invented"}
     offence = made.judged(announced=(), now_us=made.now + LATER).offences[0]
     assert (offence["partition"], offence["from_us"], offence["to_us"]) == (0, start, end)
+
+
+def test_a_gap_in_the_middle_of_a_session_is_invented() -> None:
+    made, start, end = interrupted()
+    made.now += 9 * SECOND
+    told = Gap(0, start, end), Gap(0, made.now - 2 * SECOND, made.now)
+    assert wrong(made, *told) == {"gap_invented"}
+    offence = made.judged(announced=told, now_us=made.now + LATER).offences[0]
+    assert (offence["from_us"], offence["to_us"]) == (made.now - 2 * SECOND, made.now)
 
 
 def test_where_nobody_has_read_the_gaps_they_are_not_judged() -> None:

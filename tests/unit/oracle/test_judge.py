@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.oracle.records import Delivery, Kind
@@ -116,7 +118,7 @@ def test_rows_of_a_snapshot_that_is_not_sharded_may_be_published() -> None:
     made = Scene()
     version = made.happen(("position", 8), content(id=8), 3, sent=False)
     made.deliveries.append(Delivery(made.session(0).id, version.number, made.now, Kind.SNAPSHOT))
-    made.publish(0, version.key, version.content)
+    made.publish(0, version.key, version.content, "true")
     assert made.judged().ok
 
 
@@ -213,6 +215,22 @@ def test_archiving_what_the_world_has_archived_is_right() -> None:
     assert made.judged().ok, "not archived yet is right, too"
     made.tombstone(0, ORDER, archived=True)
     assert made.judged().ok
+
+
+def test_archiving_twice_is_wrong() -> None:
+    made = scene()
+    made.happen(ORDER, None, 4, event="Archived", sent=False)
+    made.tombstone(0, ORDER, archived=True)
+    made.tombstone(0, ORDER, archived=True)
+    assert wrong(made) == {"deletes_wrong"}
+    assert wrong(made, exactly_once=False) == set()
+
+
+def test_what_the_session_roll_ends_is_archived_not_deleted() -> None:
+    made = scene()
+    made.happen(ORDER, None, 4, event="Archived", sent=False)
+    made.publish(0, ORDER, None, "reconcile")
+    assert wrong(made) == {"deletes_wrong"}
 
 
 def test_archiving_what_lives_is_wrong() -> None:
@@ -342,3 +360,69 @@ def test_an_account_that_stands_in_the_entity_must_stand_in_source() -> None:
     assert wrong(made) == {"source_wrong"}
     made.spoil_source(0, account_id=4)
     assert made.judged().ok
+
+
+def one_frame(**changes: int) -> Scene:
+    """Two entities that came in one frame of the wire, and stand in one frame unless the second is changed."""
+    made = Scene()
+    for key in (ORDER, ("fill", 601)):
+        made.happen(key, content(id=key[1]), 4)
+    made.deliveries = [replace(delivery, frame=7) for delivery in made.deliveries]
+    made.spoil_source(0, frame_last=2, frame=5)
+    made.spoil_source(1, **{"frame": 5, **changes})
+    return made
+
+
+def test_what_came_in_one_frame_stands_in_one() -> None:
+    assert wrong(one_frame()) == set()
+    torn = one_frame(frame=6)
+    torn.spoil_source(0, frame_last=1)
+    report = torn.judged()
+    assert report.wrong["frame_wrong"] == 1
+    assert (report.offences[0]["type"], report.offences[0]["offset"]) == ("fill", 1)
+    assert "came as one and stands in frames [(1, 5), (1, 6)]" in report.offences[0]["what"]
+    assert wrong(torn, exactly_once=False) == set()
+
+
+def test_what_can_have_come_from_several_frames_tells_nothing_of_any() -> None:
+    torn = one_frame(frame=6)
+    torn.spoil_source(0, frame_last=1)
+    torn.now += SECOND
+    torn.show(torn.versions[2], kind=Kind.AGAIN)
+    assert wrong(torn) == set()
+
+
+@pytest.mark.parametrize("said", ["true", "reconcile", "audit"])
+def test_an_event_is_not_marked_as_a_row_of_a_snapshot(said: str) -> None:
+    made = scene()
+    made.spoil_source(WORKING, snapshot=said)
+    assert wrong(made) == {"source_wrong"}
+
+
+def test_a_row_of_a_snapshot_is_not_marked_as_an_event() -> None:
+    made = Scene()
+    made.happen(ORDER, content(id=600), 4, kind=Kind.SNAPSHOT)
+    for said, right in (("true", True), ("reconcile", True), ("audit", True), ("false", False)):
+        made.spoil_source(0, snapshot=said)
+        assert made.judged().ok == right
+    made.spoil(0, op="r")
+    made.spoil_source(0, snapshot="reconcile")
+    assert wrong(made) == {"source_wrong"}
+
+
+def test_where_row_and_event_show_the_same_either_mark_is_right() -> None:
+    made = scene()
+    made.end_session(0)
+    made.new_session(0)
+    made.show(made.versions[3], kind=Kind.SNAPSHOT)
+    made.spoil_source(FILLED, snapshot="reconcile")
+    assert wrong(made) == set()
+
+
+def test_an_inferred_deletion_is_marked_as_one() -> None:
+    made = scene()
+    made.end_session(1)
+    made.happen(("position", 70), None, 5, sent=False)
+    made.new_session(1)
+    made.publish(1, ("position", 70), None, "false")
+    assert wrong(made) == {"source_wrong"}

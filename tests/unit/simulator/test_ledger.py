@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import orjson
 
-from bridge.simulator.ledger import Kind, Ledger, change_line, delivery_lines, session_line
+from bridge.simulator.ledger import LOAD_FRAMES, Kind, Ledger, change_line, delivery_lines, session_line
 from bridge.simulator.load import LoadStream, keys
 from bridge.simulator.population import Account
 from bridge.simulator.sharding import Subscription
@@ -29,11 +29,14 @@ def test_what_was_sent_is_kept_apart_from_what_happened() -> None:
     log.delivered([CREATED], Kind.SNAPSHOT, 100)
     log.delivered([UPDATED], Kind.EVENT, 200)
     log.delivered([UPDATED], Kind.AGAIN, 210)
-    log.delivered([GONE], Kind.WITHHELD, 300)
+    log.delivered([], Kind.EVENT, 250)
+    log.delivered([GONE, CREATED], Kind.WITHHELD, 300)
     counts = ledger.counts()
     assert (counts["versions"], counts["entities"], counts["rows_sent"], counts["events_sent"]) == (3, 0, 1, 2)
     lines = [orjson.loads(line) for line in delivery_lines(log)]
-    assert lines == [[9, 1, 100, 0], [9, 2, 200, 1], [9, 2, 210, 2], [9, 3, 300, 3]]
+    assert lines == [
+        [9, 1, 100, 0, 1], [9, 2, 200, 1, 2], [9, 2, 210, 2, 3], [9, 3, 300, 3, 5], [9, 1, 300, 3, 5],
+    ]  # fmt: skip
 
 
 def test_lines() -> None:
@@ -58,4 +61,7 @@ def test_load_stands_in_the_ledger_as_if_it_had_been_recorded() -> None:
     assert ledger.counts()["versions"] == 9
     assert ledger.counts()["events_sent"] == 9
     assert [c.number for c in ledger.events()] == list(range(1001, 1010))
-    assert [orjson.loads(line) for line in delivery_lines(log)][-1] == [1, 1009, 5_000_000, 1]
+    assert [orjson.loads(line) for line in delivery_lines(log)][-4:] == [
+        [1, 1006, 5_000_000, 1, LOAD_FRAMES + 1],
+        *([1, number, 5_000_000, 1, LOAD_FRAMES + 2] for number in (1007, 1008, 1009)),
+    ]
