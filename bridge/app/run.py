@@ -70,7 +70,7 @@ class Bridge:
             checking = self._background(stack, patience.wait_for("check_topics", lambda: self._check(cluster)))
             framing = self._background(stack, self._framing(checking, patience))
             shared = Shared(self._settings, cluster, frame_reader(), lambda: asyncio.shield(framing))
-            built = [build(shared, r, ShardSource(self._broker, plan)) for r, plan in self._plans.items()]
+            built = [build(shared, r, ShardSource(self._broker, wanted)) for r, wanted in self._plans.items()]
             self.shards[:] = [view for _, view in built]
             await self._serve(stack, shared)
             await self._first_look(checking)

@@ -33,6 +33,8 @@ _FATAL = (
     foreign.TransactionalIdAuthorizationFailed,
 )
 
+_TOO_LARGE = (foreign.MessageSizeTooLargeError, foreign.RecordListTooLargeError)
+
 _NO_HEADERS: Sequence[tuple[str, bytes]] = []
 
 # aiokafka checks its states with asserts, and says IllegalOperation when a fence ended the transaction between two
@@ -113,7 +115,7 @@ class Producer:
 
         Raises:
             OutcomeUnknown: anything went wrong; the producer is closed, the head tells what happened.
-            KafkaUnusable: not authorised.
+            KafkaUnusable: not authorised, or a topic refuses as too large what the plan of topics has room for.
         """
         producer = self._producer
         if producer is None or self._sent > RENEW_AFTER_RECORDS:
@@ -132,6 +134,13 @@ class Producer:
             raise KafkaUnusable(
                 f"writing to the topics of shard {self._partition}: not authorised ({type(error).__name__}: {error}); "
                 "grant this user the ACLs of docs/operations.md"
+            ) from error
+        except _TOO_LARGE as error:
+            await self.close()
+            raise KafkaUnusable(
+                f"Kafka refuses records of shard {self._partition} as too large ({type(error).__name__}): a topic's "
+                "max.message.bytes is smaller than the bridge needs; run `syncbridge topics apply` (`topics plan` "
+                "shows which), or set kafka.max_record_bytes to fit"
             ) from error
         except _UNSETTLED as error:
             await self.close()

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 
 async def create(bootstrap: str, topic: str, *, partitions: int = 2, replicas: int = 1, **client: Any) -> None:
@@ -13,6 +14,25 @@ async def create(bootstrap: str, topic: str, *, partitions: int = 2, replicas: i
     await admin.start()
     try:
         await admin.create_topics([NewTopic(topic, partitions, replicas)])
+    finally:
+        await admin.close()
+
+
+async def delete(bootstrap: str, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+    finally:
+        await admin.close()
+
+
+async def configure(bootstrap: str, topic: str, config: dict[str, str]) -> None:
+    """Give a topic these settings of its own, and no others."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config)])
     finally:
         await admin.close()
 

@@ -108,6 +108,28 @@ def imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def module_of(dotted: str) -> str | None:
+    """The file that an imported name of ours stands in."""
+    parts = dotted.split(".")[1:]
+    while parts:
+        for name in ("/".join(parts) + ".py", "/".join(parts) + "/__init__.py"):
+            if name in MODULES:
+                return name
+        parts.pop()
+    return None
+
+
+def reached(name: str) -> set[str]:
+    """The modules of ours that are loaded with this one, itself included."""
+    done: set[str] = set()
+    todo = {name}
+    while todo:
+        done |= todo
+        names = {module_of(i) for used in todo for i in imported(MODULES[used]) if i.startswith("bridge.")}
+        todo = {found for found in names if found is not None} - done
+    return done
+
+
 def pure() -> set[str]:
     found = {path.relative_to(BRIDGE).as_posix() for pattern in PURE for path in BRIDGE.glob(pattern)}
     return found - NOT_PURE
@@ -155,6 +177,15 @@ def test_a_pure_module_is_told_the_time_and_does_no_io(name: str) -> None:
     calls = [node.func for node in ast.walk(MODULES[name]) if isinstance(node, ast.Call)]
     assert [c.attr for c in calls if isinstance(c, ast.Attribute) and c.attr in CLOCK_READERS] == []
     assert [c.id for c in calls if isinstance(c, ast.Name) and c.id in {"open", "print", "input"}] == []
+
+
+@pytest.mark.parametrize("name", sorted(pure()))
+def test_a_pure_module_uses_nothing_that_does_io(name: str) -> None:
+    """Neither directly nor by way of others."""
+    found = {
+        used for used in reached(name) if {i.split(".")[0] for i in imported(MODULES[used])} & (IMPURE - {"random"})
+    }
+    assert found == set()
 
 
 def test_a_module_that_calls_itself_pure_is_held_to_it() -> None:

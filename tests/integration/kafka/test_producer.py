@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bridge.devkit.kafka import EmbeddedKafka
-from bridge.errors import KafkaUnavailable, OutcomeUnknown
+from bridge.errors import KafkaUnavailable, KafkaUnusable, OutcomeUnknown
 from bridge.kafka.client import Cluster
 from bridge.kafka.producer import CLOSE_TIMEOUT_S
 from tests.integration.kafka.conftest import MakeProducer
@@ -75,7 +75,7 @@ async def test_a_record_too_large_for_its_topic_fails_the_whole_transaction(
     await producer.start()
     batches = [(name, batch("lost")) for name in names]
     batches[position][1].append((b"big", bytes(2_000_000)))
-    with pytest.raises(OutcomeUnknown, match="MessageSizeTooLarge"):
+    with pytest.raises(KafkaUnusable, match=r"MessageSizeTooLarge.*run `syncbridge topics apply`"):
         await producer.commit(batches, timestamp_ms=1000)
     assert not producer.started
     with pytest.raises(OutcomeUnknown, match="made anew"):

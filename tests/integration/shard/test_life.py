@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from bridge.kafka.framing import Confluent, Framing, SingleObject
 from bridge.shard import claim, writer
 from tests.component.shard.instance import Instance, framed, settings_of
 from tests.integration.shard.scene import envelopes, heads, troubled
+from tests.integration.writing import configure, delete
 
 Start = Callable[..., Instance]
 
@@ -193,13 +195,43 @@ async def test_keys_are_never_framed_in_two_ways(
         return Confluent({subject: number for number, subject in enumerate(parts.subjects(settings), first_id)})
 
     first = start(framing(before))
-    await first.until(lambda: first.runner.stats.owned)
-    await first.stop()
+    first.desk.snapshot(order(1))
+    await first.published(1)
     with pytest.raises(KafkaUnusable, match=told):
         await start(framing(now)).until(lambda: False)
-    again = start(framing(before))
-    await again.until(lambda: again.runner.stats.owned)
-    await again.stop()
+    first.desk.live(order(2))
+    await first.published(2)
+    assert (first.runner.stats.recoveries, first.runner.stats.epoch) == (0, 1), "the healthy one noticed"
+    await first.stop()
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once"], indirect=True)
+@pytest.mark.parametrize("topic", ["order", "bridge.state"])
+async def test_a_topic_that_is_deleted_under_way_ends_the_shard_and_says_so(
+    settings: Settings, start: Start, topic: str
+) -> None:
+    instance = start()
+    instance.desk.snapshot(order(1))
+    await instance.published(1)
+    await delete(settings.kafka.bootstrap_servers, f"{settings.prefix}.{topic}")
+    instance.desk.live(order(2))
+    with pytest.raises(KafkaUnusable, match=rf"\.{topic} is missing; run `syncbridge topics apply`"):
+        await instance.until(lambda: False)
+    assert instance.runner.stats.seq == 1
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once"], indirect=True)
+async def test_a_topic_that_takes_no_large_records_any_more_ends_the_shard_and_says_so(
+    settings: Settings, start: Start
+) -> None:
+    """No record that fits kafka.max_record_bytes is ever refused unless somebody has changed the topic."""
+    instance = start()
+    instance.desk.snapshot(order(1))
+    await instance.published(1)
+    await configure(settings.kafka.bootstrap_servers, f"{settings.prefix}.order", {"max.message.bytes": "10000"})
+    instance.desk.live({**order(2), "text": secrets.token_hex(20_000)})
+    with pytest.raises(KafkaUnusable, match=r"a topic's max\.message\.bytes is smaller than the bridge needs; run"):
+        await instance.until(lambda: False)
 
 
 @pytest.mark.parametrize("delivery", ["exactly_once"], indirect=True)
