@@ -41,6 +41,9 @@ mutants: $(STAMP) ## plant each known bug in a copy and see its tests fail; MUTA
 	$(BIN)/syncbridge broker --fetch-only
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
+conformance: $(STAMP) ## go through the vendor's checklist at real pace (5 min); writes conformance-report/
+	$(BIN)/python -m tests.conformance $(CONFORMANCE_ARGS)
+
 bench: $(STAMP) ## measure speed, latency, snapshot, restart and memory; writes bench-<time>.json
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
@@ -56,6 +59,6 @@ lock: $(STAMP) ## write requirements-dev.txt anew from pyproject.toml (needs uv)
 		--no-emit-index-url --extra embedded --extra uvloop --group dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove the environment and all caches of this folder
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist conformance-report
 
-.PHONY: help venv demo test check integration mutants bench format schemas lock clean
+.PHONY: help venv demo test check integration mutants conformance bench format schemas lock clean

@@ -75,6 +75,6 @@ def test_only_a_failed_test_catches_a_mutant() -> None:
 
 
 def test_the_documents_list_every_mutant() -> None:
-    told = (ROOT / "docs/proof.md").read_text(encoding="utf-8")
+    told = (ROOT / "docs/proof.md").read_text(encoding="utf-8").partition("## Mutants\n")[2].partition("\n## ")[0]
     rows = [line.split(" | ")[0].removeprefix("| ") for line in told.splitlines() if line.startswith("| ")]
     assert rows[1:] == [each.bug for each in ALL]
