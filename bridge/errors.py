@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
@@ -66,6 +67,21 @@ class Replaced(BridgeError):
     exit_code = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What arrived of a frame that nobody can read.
+
+    Attributes:
+        raw: its beginning.
+        length: bytes of the whole frame; at least so many if its end was not announced.
+        sha256: of all that arrived of it, in hexadecimal.
+    """
+
+    raw: bytes
+    length: int
+    sha256: str
+
+
 class SessionLost(BridgeError):
     """A socket session ended.
 
@@ -73,13 +89,22 @@ class SessionLost(BridgeError):
         cause: a short stable word for metrics and records (`idle`, `closed`, `shutdown`, `penalty` ...).
         code: WebSocket close code or response status, if there was one.
         wait_s: seconds the server asked us, or the protocol obliges us, to stay away.
+        unread: the frame that ended it, if it was one that nobody can read.
     """
 
     recovery = Recovery.RECONNECT
 
-    def __init__(self, cause: str, reason: str = "", *, code: int | None = None, wait_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        cause: str,
+        reason: str = "",
+        *,
+        code: int | None = None,
+        wait_s: float = 0.0,
+        unread: Unread | None = None,
+    ) -> None:
         super().__init__(f"session lost ({cause}{'' if code is None else f' {code}'}){': ' + reason if reason else ''}")
-        self.cause, self.reason, self.code, self.wait_s = cause, reason, code, wait_s
+        self.cause, self.reason, self.code, self.wait_s, self.unread = cause, reason, code, wait_s, unread
 
 
 class OutcomeUnknown(BridgeError):

@@ -32,6 +32,7 @@ class Refused(NamedTuple):
     Attributes:
         reason: short stable word, `detail` a sentence.
         raw: exact JSON, or the raw bytes where they could not be read as JSON.
+        length, sha256: of the whole, if `raw` is only its beginning; None if it is all.
     """
 
     entity_type: str | None
@@ -40,6 +41,8 @@ class Refused(NamedTuple):
     reason: str
     detail: str
     raw: bytes
+    length: int | None = None
+    sha256: str | None = None
 
 
 class Unmapped(NamedTuple):

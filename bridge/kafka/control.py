@@ -83,8 +83,9 @@ class Control:
     def dead_letter(self, refused: Refused, at: Position) -> list[tuple[str, Record]]:
         """The raw thing in parts of at most 512 KiB, each with the hash of the whole.
 
-        Only what lies beyond 64 MiB is cut off, and `length` says so (invariant 6's one exception). An event type that
-        is no name is kept beside the entity: `{"entity": ..., "eventType": ...}`.
+        Only what lies beyond 64 MiB is cut off, and `length` says so (invariant 6's one exception); of a frame that
+        nobody can read there may be the beginning alone. An event type that is no name is kept beside the entity:
+        `{"entity": ..., "eventType": ...}`.
         """
         whole, event_type = refused.raw, refused.event_type
         if not _is_name(event_type):
@@ -100,8 +101,8 @@ class Control:
             "event_type": event_type,
             "topic": self._names.entity(refused.entity_type) if refused.entity_type else None,
             "parts": len(parts),
-            "sha256": hashlib.sha256(whole).hexdigest(),
-            "length": len(whole),
+            "sha256": refused.sha256 or hashlib.sha256(whole).hexdigest(),
+            "length": len(whole) if refused.length is None else refused.length,
             **_where(at),
         }
         return [

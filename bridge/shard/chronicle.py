@@ -15,7 +15,7 @@ from bridge.changes.absence import Verdict
 from bridge.entities.change import RECONCILE, Change, Refused
 from bridge.kafka.control import LifecycleEvent
 from bridge.kafka.statelog import Head
-from bridge.shard.notes import AbsenceDue, Alive, Note, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
+from bridge.shard.notes import AbsenceDue, Alive, FrameUnread, Note, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
 
 
 @dataclass(slots=True)
@@ -52,6 +52,8 @@ class Chronicle:
                 return [self._lost(note.what, at_ms)]
             case AbsenceDue(snapshot_ms):
                 head.judged_ms = snapshot_ms
+                return []
+            case FrameUnread():
                 return []
             case Alive():
                 self.alive(head, at_ms)
@@ -112,6 +114,7 @@ def judgement(verdict: Verdict, at_ms: int) -> list[LifecycleEvent]:
 
 def garbage(note: Note) -> Refused | None:
     """The unreadable frame that ended a session, to be kept as a dead letter."""
-    if isinstance(note.what, SessionEnded) and note.what.garbage is not None:
-        return Refused(None, None, None, "garbage", note.what.reason, note.what.garbage)
-    return None
+    if not isinstance(note.what, FrameUnread):
+        return None
+    cause, reason, frame = note.what.cause, note.what.reason, note.what.frame
+    return Refused(None, None, None, cause, reason, frame.raw, frame.length, frame.sha256)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from bridge.errors import Unread
+
 
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
@@ -48,11 +50,24 @@ class SessionEnded:
     reason: str
     alive_ms: int
     dropped_frames: int = 0
-    garbage: bytes | None = None
 
     def cut(self, from_ms: int, frames: int) -> SessionEnded:
         """The same if its last frames were thrown away: so many, the first of which came at `from_ms` or before."""
         return replace(self, alive_ms=min(self.alive_ms, from_ms), dropped_frames=self.dropped_frames + frames)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameUnread:
+    """A frame came that nobody can read; it ended the session, or the attempt to begin one.
+
+    Attributes:
+        cause: `garbage` or `oversized`.
+        frame: what there is of it.
+    """
+
+    cause: str
+    reason: str
+    frame: Unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +80,7 @@ class Stopped:
     """We stop in an orderly way; the last thing a writer writes."""
 
 
-What: TypeAlias = SessionOpened | SnapshotCompleted | AbsenceDue | SessionEnded | Alive | Stopped
+What: TypeAlias = SessionOpened | SnapshotCompleted | AbsenceDue | SessionEnded | FrameUnread | Alive | Stopped
 
 
 @dataclass(slots=True)

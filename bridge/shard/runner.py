@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
-from bridge.errors import SessionLost
+from bridge.errors import SessionLost, Unread
 from bridge.kafka.statelog import OnEntity, Restored
 from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
@@ -25,6 +25,7 @@ from bridge.shard.notes import (
     AbsenceDue,
     Alive,
     Frame,
+    FrameUnread,
     Note,
     SessionEnded,
     SessionOpened,
@@ -42,6 +43,8 @@ SKEW_MS = 60_000
 ALIVE_S = 5.0
 USEFUL_AFTER_S = 30.0
 """A session that was synced for so long, or completed a snapshot, proves that connecting works."""
+MOST_KEPT_BYTES = 8 * 2**20
+"""Of frames that nobody can read, while they wait to be written: a server may send one at every attempt to connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Runner:
         self._fenced = False
         self._unfenced_ms: int | None = None
         self._session_began = 0.0
+        self._kept_bytes = 0
 
     async def run(self) -> None:
         """Own the shard and listen, until `stop()` has been carried out.
@@ -213,9 +217,10 @@ class Runner:
         self.stats.session_open = False
         if not stopped:
             self.stats.lost[lost.cause] += 1
+        if lost.unread is not None:
+            self._keep(lost.cause, lost.reason, lost.unread)
         if self._opened:
-            garbage = getattr(lost, "raw", None)
-            self._put(SessionEnded(lost.cause, lost.code, lost.reason, heard_us // 1000, garbage=garbage))
+            self._put(SessionEnded(lost.cause, lost.code, lost.reason, heard_us // 1000))
         self._opened = False
         self._logger.info(
             "session_ended",
@@ -225,6 +230,15 @@ class Runner:
             seconds=round(self._clock.monotonic() - self._session_began, 3),
             frames=self._frame_number,
         )
+
+    def _keep(self, cause: str, reason: str, frame: Unread) -> None:
+        """Have a dead letter written; while too much waits for that, without its content."""
+        if not len(self._channel):
+            self._kept_bytes = 0
+        if self._kept_bytes + len(frame.raw) > MOST_KEPT_BYTES:
+            frame = replace(frame, raw=b"")
+        self._kept_bytes += len(frame.raw)
+        self._put(FrameUnread("oversized" if cause == "oversized" else "garbage", reason, frame))
 
     # Listener: called by the conversation
 

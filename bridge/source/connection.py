@@ -1,12 +1,13 @@
 """A websockets client connection that hands whole messages to a callback, without a coroutine or a queue per frame.
 
-Owns what is semi-private in websockets (`process_event`, `data_received`, `connection_lost`, `process_redirect`); the
-version is pinned, and tests/component/source holds these four by what they do.
+Owns what is semi-private in websockets (`process_event`, `data_received`, `connection_lost`, `process_redirect`, the
+reader's `discard`); the version is pinned, and tests/component/source holds these five by what they do.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import ssl as tls
 from typing import Any, Protocol, cast
@@ -16,12 +17,16 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import DATA_OPCODES, Frame
 from websockets.protocol import OPEN, Event
+from websockets.streams import StreamReader
 
-from bridge.errors import SessionLost
+from bridge.errors import SessionLost, Unread
 
 # websockets writes whole frames into its debug log, and one of ours holds the token: its level is fixed here.
 _logger = logging.getLogger("bridge.source.connection")
 _logger.setLevel(logging.WARNING)
+
+KEPT_BYTES = 2**20
+"""Of a frame that is too long to be read."""
 
 
 class Sink(Protocol):
@@ -47,6 +52,8 @@ class FeedConnection(ClientConnection):
         super().__init__(protocol, **options)
         self._sink = sink
         self._fragments: list[bytes] = []
+        self._discarded = bytearray()
+        protocol.reader.discard = self._discard  # type: ignore[method-assign]
 
     @property
     def is_open(self) -> bool:
@@ -69,7 +76,8 @@ class FeedConnection(ClientConnection):
         if protocol.close_rcvd is not None:
             return SessionLost("closed", protocol.close_rcvd.reason, code=int(protocol.close_rcvd.code))
         if isinstance(protocol.parser_exc, PayloadTooBig):
-            return SessionLost("oversized", str(protocol.parser_exc), code=1009)
+            unread = self._unread(protocol.parser_exc)
+            return SessionLost("oversized", str(protocol.parser_exc), code=1009, unread=unread)
         if protocol.close_sent is not None and protocol.parser_exc is not None:
             return SessionLost("bad_frame", str(protocol.parser_exc), code=int(protocol.close_sent.code))
         return SessionLost("dropped", str(self.connection_exc or ""))
@@ -101,6 +109,18 @@ class FeedConnection(ClientConnection):
         super().connection_lost(exc)
         if self.response is not None and self.protocol.handshake_exc is None:
             self._sink.closed(self)
+
+    def _discard(self) -> None:
+        """What websockets throws away: what has arrived of a frame that is too long, or came after the close."""
+        reader = self.protocol.reader
+        self._discarded += reader.buffer[: max(0, KEPT_BYTES - len(self._discarded))]
+        StreamReader.discard(reader)
+
+    def _unread(self, problem: PayloadTooBig) -> Unread:
+        """The frame's announced length counts, of which we wait for no more than came with the announcement."""
+        arrived = b"".join([*self._fragments, self._discarded])
+        length = (problem.size or 0) + (problem.current_size or 0)
+        return Unread(arrived[:KEPT_BYTES], length, hashlib.sha256(arrived).hexdigest())
 
     def _assemble(self, frame: Frame) -> None:
         """Put a fragmented message together; websockets bounds its size."""

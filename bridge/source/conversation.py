@@ -76,8 +76,10 @@ class Conversation:
         talking = asyncio.create_task(self._talk())
         try:
             await asyncio.wait([talking, self._quit], return_when=asyncio.FIRST_COMPLETED)
-            if not talking.done() and self._socket is None:
-                return self._quit.result()
+            if self._quit.done() and not talking.done():
+                if self._socket is None:
+                    return self._quit.result()
+                self._socket.give_up(self._quit.result())  # it may have come to be after `give_up` looked for it
             return await talking
         finally:
             tasks = [task for task in (talking, self._syncing) if task is not None]

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from bridge.errors import SessionLost
 from bridge.source.frames import plain_text
 
 _TICKET_MEMBERS: Final = frozenset({"p-ticket", "p-time", "p-captcha"})
@@ -118,19 +117,6 @@ class TokenGranted:
         if not isinstance(token, str) or not token.strip():
             return None
         return cls(token.strip(), _epoch_seconds(body.get("expirationTime")), _integer(body.get("userId")))
-
-
-class GarbageReceived(SessionLost):
-    """The server sent what nobody can read.
-
-    Attributes:
-        raw: the beginning of the frame, for a dead letter.
-        size: the frame's whole length in bytes.
-    """
-
-    def __init__(self, reason: str, raw: bytes, size: int) -> None:
-        super().__init__("garbage", reason)
-        self.raw, self.size = raw, size
 
 
 def business_failure(data: Any) -> str | None:

@@ -12,17 +12,19 @@ The shell's duties after every call: send what `data_to_send()` gives, handle wh
 
 from __future__ import annotations
 
+import hashlib
 import math
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from bridge.errors import SessionLost
+from bridge.errors import SessionLost, Unread
 from bridge.source import batches, frames, refusals
 from bridge.source.events import Authorized, Ended, Penalized, SessionEvent, SnapshotPart, SyncSent
 from bridge.source.forward import AUTHORIZE_ID, carries_data
 from bridge.source.frames import Kind
-from bridge.source.messages import GarbageReceived, Penalty, Response, Shutdown, business_failure
+from bridge.source.messages import Penalty, Response, Shutdown, business_failure
 from bridge.source.plan import SyncPlan
 from bridge.source.refusals import SessionLimits
 from bridge.source.snapshot import SnapshotTally
@@ -131,6 +133,8 @@ class Session:
     def fail(self, lost: SessionLost) -> None:
         """End the session for a reason of the shell. The first reason stands."""
         if self.lost is None:
+            if lost.unread is not None:
+                lost.unread = self._without_token(lost.unread)
             self.lost = lost
             self.state = State.ENDED
             self.pending = True
@@ -182,7 +186,8 @@ class Session:
         if self.state is State.ENDED:
             return None
         if len(raw) > self._frame_bytes:
-            self.fail(SessionLost("oversized", f"a frame of {len(raw)} bytes; the limit is {self._frame_bytes}"))
+            reason = f"a frame of {len(raw)} bytes; the limit is {self._frame_bytes}"
+            self.fail(SessionLost("oversized", reason, unread=_unread(raw)))
             return None
         match frames.classify(raw):
             case Kind.HEARTBEAT:
@@ -332,10 +337,11 @@ class Session:
         self.pending = True
 
     def _garbage(self, raw: bytes, reason: str) -> None:
-        kept = raw[: self.limits.kept_raw_bytes]
-        if self._token:
-            kept = kept.replace(self._token.encode(), b"***")
-        self.fail(GarbageReceived(self._scrubbed(reason), kept, len(raw)))
+        self.fail(SessionLost("garbage", self._scrubbed(reason), unread=_unread(raw)))
+
+    def _without_token(self, unread: Unread) -> Unread:
+        raw = unread.raw.replace(self._token.encode(), b"***") if self._token else unread.raw
+        return replace(unread, raw=raw[: self.limits.kept_raw_bytes])
 
     def _clean(self, lost: SessionLost) -> SessionLost:
         """Keep the token out of reasons that quote the server."""
@@ -343,3 +349,7 @@ class Session:
 
     def _scrubbed(self, text: str) -> str:
         return text.replace(self._token, "***") if self._token else text
+
+
+def _unread(raw: bytes) -> Unread:
+    return Unread(raw, len(raw), hashlib.sha256(raw).hexdigest())

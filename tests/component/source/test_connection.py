@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
 from websockets.protocol import Protocol
+from websockets.streams import StreamReader
 
 from bridge.source.connection import FeedConnection, open_connection
 from bridge.source.events import Authorized
@@ -69,6 +70,7 @@ async def opened(sink: Sink, url: str) -> FeedConnection:
         (connect, "process_redirect", ["self", "exc"]),
         (Protocol, "close_expected", ["self"]),
         (Protocol, "send_text", ["self", "data", "fin"]),
+        (StreamReader, "discard", ["self"]),
     ],
 )
 def test_websockets_still_has_what_we_override_and_call(owner: type, name: str, parameters: list[str]) -> None:

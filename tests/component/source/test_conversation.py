@@ -77,6 +77,18 @@ async def test_giving_up_while_waiting_ends_it_at_once(limit: str) -> None:
     assert not simulator.connections
 
 
+async def test_giving_up_at_the_moment_in_which_the_socket_comes_to_be_ends_it() -> None:
+    async with Simulator(SMALL) as simulator, dialing(simulator) as broker:
+        await broker.keeper.token()
+        shard = Shard(broker)
+        running = shard.start()
+        await asyncio.sleep(0)
+        shard.conversation.give_up(SessionLost("stopped"))
+        await eventually(lambda: running.done() or shard.complete.is_set())
+        assert running.done()
+        assert (await running).cause == "stopped"
+
+
 async def test_a_cancelled_conversation_leaves_nothing_behind() -> None:
     async with Simulator(SMALL) as simulator, dialing(simulator) as broker:
         shard = Shard(broker)

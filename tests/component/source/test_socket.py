@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import socket
@@ -17,10 +18,9 @@ import uvloop
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from bridge.errors import ConfigurationError, SessionLost
+from bridge.errors import ConfigurationError, SessionLost, Unread
 from bridge.source.events import Authorized, Ended, SnapshotComplete, SnapshotPart, SyncSent
 from bridge.source.forward import messages
-from bridge.source.messages import GarbageReceived
 from tests.component.source.scripted import QUICK, Recorder, eventually, serving, stay, wanted, welcome
 from tests.unit.source.driving import TOKEN, frame, props
 
@@ -309,12 +309,12 @@ async def test_a_snapshot_of_many_megabytes_is_taken_whole_or_in_fragments(fragm
     assert recorder.messages == [{"s": 200, "i": 1, "d": {"orders": rows}}]
 
 
-async def test_a_frame_of_seventy_mebibytes_ends_the_session() -> None:
+async def test_a_frame_of_seventy_mebibytes_ends_the_session_and_its_beginning_is_kept() -> None:
     async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _upgrade(reader, writer)
         writer.write(_text(b"o"))
         with contextlib.suppress(OSError):
-            writer.write(b"\x81\x7f" + struct.pack("!Q", 70 * 2**20))
+            writer.write(b"\x81\x7f" + struct.pack("!Q", 70 * 2**20) + b"the beginning, " + TOKEN.encode())
             for _ in range(70):
                 writer.write(b" " * 2**20)
                 await writer.drain()
@@ -324,6 +324,28 @@ async def test_a_frame_of_seventy_mebibytes_ends_the_session() -> None:
         lost = await Recorder(url).conversation.run()
 
     assert (lost.cause, lost.code) == ("oversized", 1009)
+    assert lost.unread is not None
+    assert lost.unread.raw.startswith(b"the beginning, ***")
+    assert lost.unread.length == 70 * 2**20
+    assert len(lost.unread.raw) <= 2**20
+
+
+async def test_fragments_that_come_to_too_much_are_kept_as_far_as_they_came() -> None:
+    """How long the whole would have been nobody has said; it is at least what was announced."""
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _upgrade(reader, writer)
+        first = b"\x01\x7e" + struct.pack("!H", 800) + b"a" * 800
+        writer.write(_text(b"o") + first + b"\x00\x7e" + struct.pack("!H", 700) + b"b" * 100)
+        await reader.read()
+        writer.close()
+
+    async with _raw_server(peer) as url:
+        lost = await Recorder(url, limits=replace(QUICK, frame_bytes=1000)).conversation.run()
+
+    kept = b"a" * 800 + b"b" * 100
+    assert lost.cause == "oversized"
+    assert lost.unread == Unread(kept, 1500, hashlib.sha256(kept).hexdigest())
 
 
 @pytest.mark.parametrize(
@@ -340,8 +362,8 @@ async def test_frames_that_end_the_session(text: str, cause: str) -> None:
 
     assert lost.cause == cause
     if cause == "garbage":
-        assert isinstance(lost, GarbageReceived)
-        assert lost.raw == text.encode()
+        assert lost.unread is not None
+        assert lost.unread.raw == text.encode()
 
 
 async def test_what_follows_the_greeting_in_one_segment_is_not_lost() -> None:

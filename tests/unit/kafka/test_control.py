@@ -111,6 +111,14 @@ def test_only_beyond_the_limit_something_is_cut_and_length_and_hash_say_so(
     assert found[0]["sha256"] == hashlib.sha256(raw).hexdigest()
 
 
+def test_of_a_frame_that_nobody_can_read_the_beginning_is_kept_under_the_length_of_the_whole(codec: Control) -> None:
+    thing = Refused(None, None, None, "oversized", "x", b"", 70 << 20, "ab" * 32)
+
+    (letter,) = letters(codec.dead_letter(thing, AT))
+
+    assert (letter["raw"], letter["length"], letter["sha256"], letter["parts"]) == (b"", 70 << 20, "ab" * 32, 1)
+
+
 def test_detail_is_a_sentence_not_a_book(codec: Control) -> None:
     (letter,) = letters(codec.dead_letter(refused(b"{}", detail="\ud800" + "x" * 10**6), AT))
     assert len(letter["detail"]) == DETAIL_CHARACTERS

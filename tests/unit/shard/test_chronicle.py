@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from bridge.entities.change import LIVE, RECONCILE, Change
+from bridge.errors import Unread
 from bridge.kafka.statelog import Head
 from bridge.shard.chronicle import Chronicle, garbage
-from bridge.shard.notes import Alive, Note, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
+from bridge.shard.notes import Alive, FrameUnread, Note, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
 
 
 def change(entity_type: str, snapshot: str) -> Change:
@@ -80,11 +81,15 @@ def test_life_and_stop_move_the_head() -> None:
     assert (head.alive_ms, head.clean) == (700, True)
 
 
-def test_the_frame_nobody_could_read_is_kept() -> None:
-    ended = SessionEnded("garbage", None, "begins like no frame", alive_ms=1, garbage=b"\x00\xff")
+def test_the_frame_nobody_could_read_is_kept_and_is_no_event() -> None:
+    chronicle, head = Chronicle(), Head(alive_ms=1)
+    note = Note(FrameUnread("oversized", "too long", Unread(b"\x00\xff", 70, "ab")), 2)
 
-    kept = garbage(Note(ended, 2))
+    kept = garbage(note)
 
     assert kept is not None
-    assert (kept.reason, kept.raw) == ("garbage", b"\x00\xff")
+    assert (kept.reason, kept.detail, kept.raw, kept.length, kept.sha256) == (
+        "oversized", "too long", b"\x00\xff", 70, "ab",
+    )  # fmt: skip
+    assert (chronicle.tell(note, head), head) == ([], Head(alive_ms=1))
     assert garbage(Note(Alive(), 2)) is None

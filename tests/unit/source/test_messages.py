@@ -3,8 +3,7 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import Recovery, SessionLost
-from bridge.source.messages import GarbageReceived, Penalty, Response, Shutdown, TokenGranted, business_failure
+from bridge.source.messages import Penalty, Response, Shutdown, TokenGranted, business_failure
 
 
 @pytest.mark.parametrize(
@@ -92,11 +91,3 @@ def test_an_expiration_time_that_cannot_be_read_is_none(time: Any) -> None:
 )
 def test_business_failures_hide_behind_status_200(data: Any, text: str | None) -> None:
     assert business_failure(data) == text
-
-
-def test_garbage_keeps_what_arrived_and_is_a_lost_session() -> None:
-    error = GarbageReceived("no array", b"a{", 70)
-
-    assert isinstance(error, SessionLost)
-    assert error.recovery is Recovery.RECONNECT
-    assert (error.cause, error.raw, error.size) == ("garbage", b"a{", 70)

@@ -1,11 +1,12 @@
+import hashlib
 from typing import Any
 
 import pytest
 
-from bridge.errors import SessionLost
+from bridge.errors import SessionLost, Unread
 from bridge.source.events import Authorized, Ended, Penalized, SnapshotComplete, SnapshotPart, SyncSent
 from bridge.source.forward import messages
-from bridge.source.messages import GarbageReceived, Penalty
+from bridge.source.messages import Penalty
 from bridge.source.refusals import SessionLimits
 from bridge.source.session import Session
 from bridge.source.states import NEXT, Signal, State
@@ -398,8 +399,8 @@ def test_garbage_ends_the_session_and_is_kept(state: State, raw: bytes) -> None:
     assert session.receive(raw, NOW) is None
 
     error = lost(session)
-    assert isinstance(error, GarbageReceived)
-    assert (error.raw, error.size) == (raw, len(raw))
+    assert error.cause == "garbage"
+    assert error.unread == Unread(raw, len(raw), hashlib.sha256(raw).hexdigest())
 
 
 def test_kept_garbage_is_bounded() -> None:
@@ -407,16 +408,17 @@ def test_kept_garbage_is_bounded() -> None:
 
     session.receive(b"x" * 1000, NOW)
 
-    assert isinstance(session.lost, GarbageReceived)
-    assert (len(session.lost.raw), session.lost.size) == (10, 1000)
+    assert lost(session).unread == Unread(b"x" * 10, 1000, hashlib.sha256(b"x" * 1000).hexdigest())
 
 
 def test_a_frame_over_the_limit_ends_the_session() -> None:
     session = session_in(State.SYNCED, limits=SessionLimits(frame_bytes=200))
 
-    session.receive(frame(props(), props(), props(), props()), NOW)
+    raw = frame(props(), props(), props(), props())
+    session.receive(raw, NOW)
 
-    assert lost(session).cause == "oversized"
+    error = lost(session)
+    assert (error.cause, error.unread and error.unread.length) == ("oversized", len(raw))
 
 
 @pytest.mark.parametrize(("code", "cause"), [(None, "dropped"), (1006, "dropped"), (1000, "closed"), (4001, "closed")])
@@ -585,5 +587,6 @@ def test_the_token_is_cut_out_of_kept_garbage() -> None:
 
     session.receive(b"echo " + TOKEN.encode(), NOW)
 
-    assert isinstance(session.lost, GarbageReceived)
-    assert session.lost.raw == b"echo ***"
+    unread = lost(session).unread
+    assert unread is not None
+    assert (unread.raw, unread.length) == (b"echo ***", len(TOKEN) + 5)
