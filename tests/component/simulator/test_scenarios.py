@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+import structlog
 
 from bridge.simulator.__main__ import main
 from bridge.simulator.director import Director, Outcome, load, shipped
@@ -210,6 +211,14 @@ async def test_the_command_fails_with_its_scenario(tmp_path: Path) -> None:
     assert b"the scenario has failed: ended before step 2 of 2; fault 1 (drop)" in err
 
 
+@pytest.fixture
+def _log_as_before() -> Iterator[None]:
+    """The command sets up the log of its process, which here is that of other tests too."""
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("_log_as_before")
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -226,6 +235,7 @@ def test_a_wrong_flag_is_a_usage_error(words: list[str], sentence: str, capsys: 
     assert sentence in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_log_as_before")
 def test_the_shipped_scenarios_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--list-scenarios"])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(shipped())
