@@ -66,7 +66,8 @@ class Source(Section):
     socket_url: str = ""
     allow_insecure: bool = False
     ca_file: Path | None = None
-    proxy: str | None = None
+    proxy: SecretStr | None = None
+    proxy_file: Path | None = None
     name: str = ""
     password: SecretStr = SecretStr("")
     password_file: Path | None = None
@@ -97,6 +98,8 @@ class Source(Section):
             object.__setattr__(self, "socket_url", f"wss://{host}/v1/websocket")
         for key, schemes in (("rest_url", ("http", "https")), ("socket_url", ("ws", "wss"))):
             _check_url(f"source.{key}", getattr(self, key), schemes, insecure=self.allow_insecure)
+        if self.proxy is not None:
+            _check_proxy(self.proxy.get_secret_value())
         return self
 
 
@@ -352,6 +355,17 @@ def _check_url(
         raise ValueError(
             f"{key} would send the token unencrypted to {parts.hostname}: use {safe}:// (or set source.allow_insecure)"
         )
+
+
+def _check_proxy(url: str) -> None:
+    """Unlike the others this address may carry a password, so nothing of it is quoted."""
+    try:
+        parts = urlsplit(url)
+        known = bool(parts.scheme and parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError("source.proxy must be an address such as http://user:password@proxy:3128")
 
 
 def _is_loopback(host: str) -> bool:

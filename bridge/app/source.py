@@ -26,7 +26,7 @@ def broker(settings: Settings) -> Broker:
     if not source.name:
         raise ConfigurationError("source.name is empty; give the broker's user name (and source.password)")
     return Broker(
-        Endpoint(source.rest_url, source.socket_url, _tls(settings), source.proxy),
+        Endpoint(source.rest_url, source.socket_url, _tls(settings), _proxy(settings)),
         _credentials(settings),
         limits=_limits(settings),
         budget=BudgetLimits(sockets=source.max_sockets, connect_burst=source.connect_burst),
@@ -79,6 +79,11 @@ def _credentials(settings: Settings) -> Credentials:
         cid=source.cid,
         sec=source.sec.get_secret_value() if source.sec else None,
     )
+
+
+def _proxy(settings: Settings) -> str | None:
+    proxy = settings.source.proxy
+    return None if proxy is None else proxy.get_secret_value()
 
 
 def _limits(settings: Settings) -> SessionLimits:

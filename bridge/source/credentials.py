@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,6 +15,12 @@ _WIRE_NAMES: Final = (
     ("cid", "cid"),
     ("sec", "sec"),
 )
+_USERINFO: Final = re.compile(r"(?<=://)[^\s/]*@")
+
+
+def without_userinfo(text: str) -> str:
+    """Take user and password out of the addresses in a text: errors of HTTP clients quote those of proxies."""
+    return _USERINFO.sub("***@", text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

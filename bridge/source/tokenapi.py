@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 
 from bridge.errors import AuthorizationRefused, BridgeError, Recovery
-from bridge.source.credentials import Credentials, Token
+from bridge.source.credentials import Credentials, Token, without_userinfo
 from bridge.source.messages import Penalty, TokenGranted, business_failure
 from bridge.source.upgrade import http_date, retry_after_s
 
@@ -145,7 +145,8 @@ class TokenApi:
             async with request as response:
                 raw = await _read(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TokenUnavailable("unreachable", f"{path}: {type(error).__name__}: {error}") from error
+            text = without_userinfo(f"{path}: {type(error).__name__}: {error}")
+            raise TokenUnavailable("unreachable", text) from None
         date = http_date(response.headers.get("Date"))
         return _Answer(
             response.status,

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidStatus, InvalidURI, ProxyError
 
 from bridge.errors import ConfigurationError, SessionLost
+from bridge.source.credentials import without_userinfo
 from bridge.source.refusals import SessionLimits
 
 _LONGEST_WAIT_S = 3600.0
@@ -28,7 +29,7 @@ def connection_failed(error: Exception, limits: SessionLimits) -> SessionLost:
         case TimeoutError():
             return SessionLost("connect_timeout", "the opening handshake took too long")
         case ProxyError():
-            return SessionLost("proxy", str(error))
+            return SessionLost("proxy", without_userinfo(str(error)))
         case OSError():
             return SessionLost("unreachable", str(error))
         case InvalidURI():

@@ -189,6 +189,7 @@ def test_fewer_remainders_need_fewer_sockets() -> None:
 SECRETS = (
     ("source", "password"),
     ("source", "sec"),
+    ("source", "proxy"),
     ("kafka", "sasl_password"),
     ("kafka", "sasl_token"),
     ("kafka", "ssl_password"),
@@ -198,7 +199,7 @@ SECRETS = (
 
 @pytest.mark.parametrize(("section", "key"), SECRETS)
 def test_secret_comes_from_a_file_and_is_never_shown(section: str, key: str) -> None:
-    Path("secret").write_text("s3cret\n", encoding="utf-8")
+    Path("secret").write_text("http://s3cret@h:1\n", encoding="utf-8")  # also an address of a proxy
     settings = load(overrides={section: {f"{key}_file": "secret"}})
     secret = getattr(getattr(settings, section), key)
     assert isinstance(secret, SecretStr)
@@ -213,7 +214,7 @@ def test_every_secret_has_a_file_key_and_is_tried_above() -> None:
         if f"{section}.{key}_file" in keys()
     }
     assert secret == set(SECRETS)
-    named = {key for key in keys() if key.endswith(("password", "secret", "sec", "_token"))}
+    named = {key for key in keys() if key.endswith(("password", "secret", "sec", "_token", "proxy"))}
     assert named == {f"{section}.{key}" for section, key in SECRETS}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from pathlib import Path
 
 import aiohttp
 import orjson
@@ -41,6 +42,28 @@ async def test_wrong_settings_are_refused() -> None:
     )
     for outcome, (_, status, part) in zip(outcomes, WRONG, strict=True):
         refused(outcome, status, part)
+
+
+async def test_an_unknown_key_in_a_file_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    """Values of a file have types of their own, and none of them is quoted."""
+    file = tmp_path / "bridge.toml"
+    file.write_text(
+        "[source]\nname = 'acme'\nmax_sokets = 12\n[snapshot]\nquiet = 2.5\n[kafka]\ndeduplicat = true\n"
+        "[sharding]\nremainder = [0, 1]\n[sauce]\npassword = 's3cret'\n",
+        encoding="utf-8",
+    )
+
+    for verb in ("check", "run"):
+        outcome = await run_verb(dict(os.environ), verb, "--config", str(file))
+        refused(outcome, 2, "unknown configuration key source.max_sokets; did you mean source.max_sockets?")
+        for wrong, right in (
+            ("snapshot.quiet", "snapshot.quiet_s"),
+            ("kafka.deduplicat", "kafka.deduplicate"),
+            ("sharding.remainder", "sharding.remainders"),
+            ("sauce", "source"),
+        ):
+            assert f"unknown configuration key {wrong}; did you mean {right}?" in outcome.err
+        assert "s3cret" not in outcome.err
 
 
 async def test_wrong_credentials_are_refused(scene: Make) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from bridge.source.credentials import Credentials, Token
+from bridge.source.credentials import Credentials, Token, without_userinfo
 
 US = Credentials(environment="demo", name="acme_admin", password="s3cret", cid=1042, sec="0000-sec")
 TOKEN = Token(value="eyJ.A", expires_at=5000.0, life_s=4800.0, skew_s=100.0, name="acme_admin", environment="demo")
@@ -39,3 +39,15 @@ def test_a_token_belongs_to_one_user_in_one_environment() -> None:
     assert TOKEN.belongs_to(US)
     assert not TOKEN.belongs_to(Credentials(environment="live", name="acme_admin", password="p"))
     assert not TOKEN.belongs_to(Credentials(environment="demo", name="other", password="p"))
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("407, url='http://me:p@ss@proxy:1'", "407, url='http://***@proxy:1'"),
+        ("http://me@a and https://b/x@y", "http://***@a and https://b/x@y"),
+        ("to proxy:1 as me@home", "to proxy:1 as me@home"),
+    ],
+)
+def test_addresses_lose_their_passwords(text: str, clean: str) -> None:
+    assert without_userinfo(text) == clean
