@@ -6,6 +6,8 @@ import asyncio
 import json
 import ssl
 import time
+from collections.abc import Awaitable
+from pathlib import Path
 from typing import Annotated, Any
 
 import aiohttp
@@ -27,7 +29,8 @@ REST_S, DRAIN_S = 2.0, 60.0
 
 
 def verify(
-    simulator: Annotated[str, typer.Option(help="The simulator's own address, http://host:port/sim.")],
+    simulator: Annotated[str | None, typer.Option(help="The simulator's own address, http://host:port/sim.")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="A folder with its ledger instead, written by it.")] = None,
     config: ConfigOption = None,
     watch: Annotated[
         float | None, typer.Option(help="Poll so many seconds while it runs, pause the world, let it drain, judge.")
@@ -38,7 +41,8 @@ def verify(
 
     The topics must hold everything since the run began. While the world trades, what is missing so far is not judged.
     """
-    report = execute(_verify(settings(config), _control(simulator), watch))
+    truth = _truth(simulator, ledger, watch)
+    report = execute(_verify(settings(config), truth, watch))
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:
@@ -53,35 +57,43 @@ def explain(report: Report) -> None:
     latency = ""
     if report.latency_ms["p50"] is not None:
         latency = f", latency p50 {report.latency_ms['p50']} ms, p99 {report.latency_ms['p99']} ms"
+    if report.sockets[1]:
+        typer.echo(f"{report.sockets[1]} sockets asked for another sharding and were not judged")
     typer.echo(f"{report.events_sent:,} events sent, {report.records_committed:,} records committed{latency}")
     typer.echo("all of it is right" if report.ok else f"WRONG: {wrong}")
     for offence in report.offences[:SHOWN]:
         typer.echo(json.dumps(offence))
 
 
-async def _verify(loaded: Settings, control: str, watch: float | None) -> Report:
-    cluster, registry = parts.cluster(loaded), _registry(loaded)
-    trading = bool((await _ask("GET", control))["rate"])
+async def _verify(loaded: Settings, truth: str | Path, watch: float | None) -> Report:
+    cluster, registry, tls = parts.cluster(loaded), _registry(loaded), _trust(loaded.source.ca_file, "source")
     where = (cluster.bootstrap_servers, parts.names(loaded).prefix)
+    trading = isinstance(truth, str) and bool((await _ask("GET", truth, tls))["rate"])
     with translated("verify", cluster):
-        if watch is None:
+        if watch is None or isinstance(truth, Path):
             rules = _rules(loaded, complete=not trading)
-            return await _judge(oracle.verify(*where, control, registry, rules=rules, **cluster.options))
+            return await _judge(oracle.verify(*where, truth, registry, rules=rules, tls=tls, **cluster.options), loaded)
         async with Follower(*where, **cluster.options) as follower:
             await asyncio.sleep(watch)
-            await _ask("POST", f"{control}/pause")
+            await _ask("POST", f"{truth}/pause", tls)
             await _rest(follower)
             rules = _rules(loaded, complete=True)
             return await _judge(
-                oracle.verify(*where, control, registry, rules=rules, follower=follower, **cluster.options)
+                oracle.verify(*where, truth, registry, rules=rules, follower=follower, tls=tls, **cluster.options),
+                loaded,
             )
 
 
-async def _judge(judging: Any) -> Report:
+async def _judge(judging: Awaitable[Report], loaded: Settings) -> Report:
     try:
-        report: Report = await judging
+        report = await judging
     except aiohttp.ClientError as error:
         raise KafkaUnavailable(f"verify: the registry or the simulator does not answer any more: {error}") from error
+    if not report.sockets[0]:
+        raise BridgeError(
+            f"nothing to judge: no socket with {loaded.sharding.expression} and divisor {loaded.sharding.divisor} "
+            f"was synced ({report.sockets[1]} with another sharding); is it the bridge's simulator and configuration?"
+        )
     return report
 
 
@@ -110,22 +122,33 @@ def _registry(loaded: Settings) -> Registry | None:
     if config.url is None:
         return None
     auth = (config.username, config.password.get_secret_value() if config.password else "") if config.username else None
+    return Registry(config.url, auth, _trust(config.ca_file, "registry"))
+
+
+def _trust(ca_file: Path | None, section: str) -> ssl.SSLContext | None:
     try:
-        tls = ssl.create_default_context(cafile=str(config.ca_file)) if config.ca_file else None
+        return ssl.create_default_context(cafile=str(ca_file)) if ca_file else None
     except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"cannot use registry.ca_file {config.ca_file}: {error}") from error
-    return Registry(config.url, auth, tls)
+        raise ConfigurationError(f"cannot use {section}.ca_file {ca_file}: {error}") from error
 
 
-def _control(address: str) -> str:
-    """The simulator's own endpoints, whichever of its addresses was given."""
-    base = address.rstrip("/").removesuffix("/v1").removesuffix("/sim")
+def _truth(simulator: str | None, ledger: Path | None, watch: float | None) -> str | Path:
+    """Where the truth is: the simulator's own endpoints, whichever of its addresses was given, or a folder."""
+    if (simulator is None) == (ledger is None):
+        raise typer.BadParameter("give either --simulator or --ledger")
+    if ledger is not None:
+        if watch is not None:
+            raise typer.BadParameter("--watch needs a --simulator")
+        if not (ledger / "events.ndjson").is_file():
+            raise typer.BadParameter(f"{ledger} holds no ledger; the simulator writes one by POST /sim/ledger/write")
+        return ledger
+    base = str(simulator).rstrip("/").removesuffix("/v1").removesuffix("/sim")
     return f"{base}/sim"
 
 
-async def _ask(method: str, url: str) -> dict[str, Any]:
+async def _ask(method: str, url: str, tls: ssl.SSLContext | None) -> dict[str, Any]:
     try:
-        async with aiohttp.ClientSession() as http, http.request(method, url) as answer:
+        async with aiohttp.ClientSession() as http, http.request(method, url, ssl=tls or True) as answer:
             answer.raise_for_status()
             found: dict[str, Any] = await answer.json()
             return found

@@ -27,6 +27,8 @@ def judge(records: list[Record], truth: Truth, rules: Rules, marks: Sequence[Mar
     """
     expectations = Expectations(truth, rules)
     report = Report(events_sent=expectations.events_sent, records_committed=len(records))
+    judged = len(expectations.sessions)
+    report.sockets = judged, len(truth.sessions) - judged
     latencies: list[float] = []
     frames = WireFrames()
     rows: dict[tuple[int, Key], list[Record]] = defaultdict(list)

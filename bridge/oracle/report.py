@@ -22,6 +22,7 @@ class Report:
 
     Attributes:
         events_sent: live events written to sockets, repetitions and withheld ones not counted.
+        sockets: how many were judged, and how many asked for another sharding and were not.
         records_committed: envelopes and tombstones on the entity topics.
         latency_ms: `p50` and `p99` from the simulator's write to a polling reader; None if nobody polled.
         wrong: counts by the words of `FAULTS`.
@@ -30,6 +31,7 @@ class Report:
 
     events_sent: int = 0
     records_committed: int = 0
+    sockets: tuple[int, int] = (0, 0)
     latency_ms: dict[str, float | None] = field(default_factory=lambda: {"p50": None, "p99": None})
     wrong: Counter[str] = field(default_factory=Counter)
     offences: list[dict[str, Any]] = field(default_factory=list)
@@ -49,6 +51,7 @@ class Report:
         """One flat object."""
         return {
             "events_sent": self.events_sent, "records_committed": self.records_committed,
+            "sockets": self.sockets[0], "sockets_ignored": self.sockets[1],
             **{fault: self.wrong[fault] for fault in FAULTS},
             "latency_ms": self.latency_ms, "ok": self.ok, "offences": self.offences,
         }  # fmt: skip

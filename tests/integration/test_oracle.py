@@ -287,13 +287,17 @@ async def test_gaps_are_read_from_their_topic(kafka: EmbeddedKafka, unique_prefi
     assert [place[:3] for place in broken] == [(topic, 0, 0)]
 
 
-async def test_bytes_that_nobody_can_read_are_reported(kafka: EmbeddedKafka, unique_prefix: str) -> None:
+async def test_unreadable_bytes_and_a_world_that_does_not_add_up_are_reported(
+    kafka: EmbeddedKafka, unique_prefix: str
+) -> None:
     bootstrap = kafka.bootstrap_servers
     await create(bootstrap, f"{unique_prefix}.order")
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
         await producer.send_and_wait(f"{unique_prefix}.order", b"rubbish", key=b"key", partition=1)
     async with Simulator(Options(accounts=2)) as simulator:
+        simulator.world.store.update("account", simulator.world.accounts[0].id, userId=1)
         report = await verify(bootstrap, unique_prefix, simulator.control_url, None, DIVISOR)
-    assert report.wrong["undecodable"] == 1
-    assert report.offences[0]["partition"] == 1
+    assert dict(report.wrong) == {"undecodable": 1, "truth_wrong": 1}
+    assert report.offences[0]["what"] == f"account {simulator.world.accounts[0].id}: userId 1 is no user"
+    assert report.offences[1]["partition"] == 1
     assert not report.ok

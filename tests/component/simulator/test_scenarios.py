@@ -37,6 +37,13 @@ BODY = {
 }
 
 
+@pytest.fixture(autouse=True)
+def plain_logs() -> Iterator[None]:
+    """A command sets up logging for its process; here others use it afterwards."""
+    yield
+    structlog.reset_defaults()
+
+
 async def log_in(http: aiohttp.ClientSession, rest: str) -> str:
     body = {"name": "a", "password": "b"}
     while True:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from tests.integration.bridge.conftest import Make
 
 
-async def test_a_run_with_an_interruption_is_found_right_and_a_foreign_record_is_found_wrong(scene: Make) -> None:
+async def test_a_run_with_an_interruption_is_found_right_and_a_foreign_record_is_found_wrong(
+    scene: Make, tmp_path: Path
+) -> None:
     made = await scene()
     control = made.stage.control_url
     bridge = await made.start().ready()
@@ -26,6 +29,11 @@ async def test_a_run_with_an_interruption_is_found_right_and_a_foreign_record_is
     verdict = json.loads(right.out)
     assert (right.status, verdict["ok"]) == (0, True), verdict
     assert verdict["events_sent"] > 100
+
+    folder = tmp_path / "ledger"
+    await made.control("POST", "ledger/write", {"path": str(folder)})
+    from_files = await made.verb("verify", "--ledger", str(folder))
+    assert (from_files.status, "all of it is right" in from_files.out) == (0, True), from_files.out
 
     await made.rate(200)
     watched = await made.verb("verify", "--simulator", made.stage.rest_url, "--watch", "6")
@@ -54,3 +62,6 @@ async def test_a_simulator_that_does_not_answer_is_said_to(scene: Make) -> None:
     outcome = await made.verb("verify", "--simulator", "http://127.0.0.1:9/sim")
     assert outcome.status == 1
     assert "no simulator answers at http://127.0.0.1:9/sim" in outcome.err
+    idle = await made.verb("verify", "--simulator", made.stage.control_url)
+    assert idle.status == 1
+    assert "nothing to judge: no socket with modAccountId" in idle.err

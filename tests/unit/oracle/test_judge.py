@@ -426,3 +426,11 @@ def test_an_inferred_deletion_is_marked_as_one() -> None:
     made.new_session(1)
     made.publish(1, ("position", 70), None, "false")
     assert wrong(made) == {"source_wrong"}
+
+
+def test_sockets_of_another_sharding_are_counted_and_not_judged() -> None:
+    made = scene()
+    assert made.judged().sockets == (2, 0)
+    made.sessions.append(replace(made.sessions[0], id=9, divisor=4))
+    report = made.judged()
+    assert (report.sockets, report.ok, report.as_json()["sockets_ignored"]) == ((2, 1), True, 1)

@@ -6,6 +6,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from bridge.oracle.report import FAULTS
 from bridge.simulator.control import ROUTES
 from bridge.simulator.faults import KINDS
 from bridge.simulator.options import FIXED, Options
@@ -44,3 +45,11 @@ def test_the_table_of_switches_is_complete_and_true() -> None:
     world = {"seed", "accounts", "rate", "name", "password", "host", "port", "certificate", "private_key"}
     assert named == ({f.name for f in fields(Options)} - world) | set(KINDS) | {"roll", "inject"}
     assert all("`test_" in row[2] for row in rows)
+
+
+def test_what_a_verdict_can_say() -> None:
+    """Each word with a test that makes the oracle say it."""
+    rows = [line.split(" | ") for line in section("Verdict").splitlines() if line.startswith("| `")]
+    assert {cells[0].strip("| `") for cells in rows} <= set(FAULTS)
+    assert len(rows) >= 16
+    assert all("`test_" in cells[2] for cells in rows)
