@@ -203,7 +203,7 @@ def test_secret_comes_from_a_file_and_is_never_shown(section: str, key: str) -> 
     settings = load(overrides={section: {f"{key}_file": "secret"}})
     secret = getattr(getattr(settings, section), key)
     assert isinstance(secret, SecretStr)
-    assert secret.get_secret_value() == "s3cret"
+    assert secret.get_secret_value() == "http://s3cret@h:1"
     assert "s3cret" not in f"{settings!r} {settings!s} {settings.model_dump()!r} {settings.model_dump_json()}"
 
 
