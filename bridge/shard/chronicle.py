@@ -15,7 +15,16 @@ from bridge.changes.absence import Verdict
 from bridge.entities.change import RECONCILE, Change, Refused
 from bridge.kafka.control import LifecycleEvent
 from bridge.kafka.statelog import Head
-from bridge.shard.notes import AbsenceDue, Alive, FrameUnread, Note, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
+from bridge.shard.notes import (
+    AbsenceDue,
+    Alive,
+    FrameUnread,
+    Note,
+    SessionEnded,
+    SessionOpened,
+    SnapshotCompleted,
+    Stopped,
+)
 
 
 @dataclass(slots=True)
