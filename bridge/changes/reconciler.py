@@ -10,8 +10,9 @@ that its snapshot is not sharded (invariant 1).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeAlias
 
 from bridge.changes.state import PublishedState, Table
@@ -29,6 +30,7 @@ Foreign = Literal["auto", "publish", "skip"]
 SYSTEM_SIGNALS = frozenset({"OtherEnvAdminAlertSignal"})
 """Types whose id stands inside a wrapper (protocol section 9.4): without an id they are unmapped, not refused."""
 
+OTHERS = "(others)"
 MAX_NAMES = 1000
 """Distinct unknown type names that are counted by name; a hostile server must not make us grow."""
 
@@ -48,6 +50,16 @@ class Counts:
     foreign_skipped: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     unmapped: Counter[str] = field(default_factory=Counter)
+
+    def subtract(self, other: Counts) -> None:
+        """Count down, each by what the other has."""
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(other, each.name)
+            if isinstance(theirs, Counter):
+                for name, count in theirs.items():
+                    mine[name if name in mine else OTHERS] -= count
+            else:
+                setattr(self, each.name, mine - theirs)
 
 
 @dataclass(slots=True)
@@ -134,6 +146,25 @@ class Reconciler:
             kind.listed = False
         self._snapshot_remainders.clear()
         self._live_owned = self._live_foreign = False
+
+    @contextmanager
+    def counting_down(self, entity_types: Iterable[str]) -> Iterator[None]:
+        """Subtract what `apply` counts within, drift of these types included, from what was counted before."""
+        counts, self.counts = self.counts, Counts()
+        encoders = [self._kinds[name].encoder for name in entity_types if name in self._kinds]
+        drifts = [encoder.begin_drift() for encoder in encoders]
+        try:
+            yield
+        finally:
+            counted, self.counts = self.counts, counts
+            counts.subtract(counted)
+            for encoder, drift in zip(encoders, drifts, strict=True):
+                encoder.end_drift(drift)
+
+    def refuse_frame(self, raw: bytes, detail: str) -> Refused:
+        """Count and keep a frame that cannot be read exactly although that is needed."""
+        self.counts.refused["too_deep"] += 1
+        return Refused(None, None, None, "too_deep", detail, raw)
 
     def apply(self, rows: Iterable[Row], *, exact: bool = False) -> Found:
         """Compare rows with the state and move the (uncommitted) state along.
@@ -317,7 +348,7 @@ class Reconciler:
     ) -> None:
         _must_be_whole(entities, exact)
         names = self.counts.unmapped
-        names[entity_type if entity_type in names or len(names) < MAX_NAMES else "(others)"] += len(entities)
+        names[entity_type if entity_type in names or len(names) < MAX_NAMES else OTHERS] += len(entities)
         found.unmapped += [Unmapped(entity_type, event_type, list_name, snapshot, entity) for entity in entities]
 
 

@@ -41,6 +41,17 @@ class Encoder:
         self._reference = reference.Reference(schema)
         self._shapes: dict[tuple[str, ...], Encode] = {}
 
+    def begin_drift(self) -> Counter[tuple[str, str]]:
+        """Count drift from nothing for a while; returns what had been counted, for `end_drift`."""
+        counted, self.drift = self.drift, Counter()
+        return counted
+
+    def end_drift(self, counted: Counter[tuple[str, str]]) -> None:
+        """Subtract what was counted since `begin_drift` from what had been counted before."""
+        again, self.drift = self.drift, counted
+        for drift, count in again.items():
+            self.drift[drift if drift in self.drift else (OTHER, drift[1])] -= count
+
     def encode(self, entity: Any, exact: bool = False) -> tuple[bytes, int | None]:
         """Encode one entity.
 

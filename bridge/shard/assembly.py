@@ -15,7 +15,7 @@ from typing import Any
 from bridge.changes.absence import Absence
 from bridge.changes.reconciler import Found, Reconciler, Row
 from bridge.changes.state import PublishedState
-from bridge.entities.change import Change, Unmapped
+from bridge.entities.change import Change, Refused, Unmapped
 from bridge.entities.exact import Inexact, refuse_rounded
 from bridge.kafka.control import Control, Position
 from bridge.kafka.envelope import Archived, Batches, Envelopes, Record
@@ -133,12 +133,15 @@ class Assembler:
         mark = self._state.mark()
         rows, unmapped = self._reader.rows(self._messages(frame))
         try:
-            _refuse_rounded(unmapped)
             found = self._reconciler.apply(rows)
+            _refuse_rounded(unmapped)
         except Inexact:
             self._state.rollback(mark)
-            rows, unmapped = self._reader.rows(self._reader.messages(frame.raw, True))
+            self._uncount(rows)
+            self._state.rollback(mark)
+            rows, unmapped, refused = self._exactly(frame)
             found = self._reconciler.apply(rows, exact=True)
+            found.refused += refused
         head = transaction.head
         if found.changes:
             last = head.seq + len(found.changes)
@@ -150,12 +153,18 @@ class Assembler:
         mark = self._state.mark()
         rows, unmapped = self._reader.rows(self._messages(frame))
         try:
-            _refuse_rounded(unmapped)
             found = await self._reconcile_slices(rows, exact=False)
+            _refuse_rounded(unmapped)
         except Inexact:
             self._state.rollback(mark)
-            rows, unmapped = self._reader.rows(self._reader.messages(frame.raw, True))
+            for part in _row_slices(rows):
+                if not self._uncount(part):
+                    break
+                await asyncio.sleep(0)
+            self._state.rollback(mark)
+            rows, unmapped, refused = self._exactly(frame)
             found = await self._reconcile_slices(rows, exact=True)
+            found.refused += refused
         last = transaction.head.seq + len(found.changes)
         for start in range(0, len(found.changes), SLICE_ROWS):
             self._add(found.changes[start : start + SLICE_ROWS], last, frame, transaction, now_ms)
@@ -171,6 +180,26 @@ class Assembler:
             found.unmapped += piece.unmapped
             await asyncio.sleep(0)
         return found
+
+    def _uncount(self, rows: list[Row]) -> bool:
+        """Count down what an attempt at these rows has counted, by making it once more; whether it came to its end.
+
+        Seldom, so that counting need not be undone like the state, which would cost something for every frame.
+        """
+        with self._reconciler.counting_down({row[0] for row in rows}):
+            try:
+                self._reconciler.apply(rows)
+            except Inexact:
+                return False
+        return True
+
+    def _exactly(self, frame: Frame) -> tuple[list[Row], list[Unmapped], list[Refused]]:
+        """The frame read number by number; if it is nested too deeply for that, all of it is a dead letter."""
+        try:
+            rows, unmapped = self._reader.rows(self._reader.messages(frame.raw, True))
+        except ValueError as error:
+            return [], [], [self._reconciler.refuse_frame(frame.raw, str(error))]
+        return rows, unmapped, []
 
     def _messages(self, frame: Frame) -> list[Any]:
         return self._reader.messages(frame.raw, False) if frame.messages is None else frame.messages

@@ -51,7 +51,9 @@ class Desk:
         return lost
 
     def _frame(self, *messages: dict[str, Any]) -> None:
-        raw = b"a" + orjson.dumps(messages)
+        self.frame(b"a" + orjson.dumps(messages))
+
+    def frame(self, raw: bytes) -> None:
         arrived_us = self.now_us
         self._put(lambda listener: listener.data(raw, frame_reader().messages(raw, False), arrived_us))
 
@@ -141,10 +143,10 @@ class Instance:
 
     def __init__(self, settings: Settings, framing: Callable[[], Awaitable[Framing]]) -> None:
         self.desk = Desk()
-        shared = Shared(settings, parts.cluster(settings), frame_reader(), framing)
+        shared = self.shared = Shared(settings, parts.cluster(settings), frame_reader(), framing)
         self.name = shared.instance
         self.runner: Runner
-        self.runner, _ = build(shared, 0, self.desk)
+        self.runner, self.view = build(shared, 0, self.desk)
         self.task = asyncio.create_task(self.runner.run())
 
     async def until(self, reached: Callable[[], bool]) -> None:

@@ -46,6 +46,10 @@ class PartitionLog:
         self._producer = 0
         self._committed_ms = 0
 
+    def forget(self) -> None:
+        """Empty the partition."""
+        self._partition.topics.clear()
+
     async def start(self) -> None:
         self._partition.producers += 1
         self._producer = self._partition.producers
