@@ -1,7 +1,8 @@
-"""What a shard has published: `(entity type, id) -> Value bytes and owners`, with an undo log.
+"""What a shard has published: `(entity type, id) -> Value bytes and owners`, with an undo log for one frame.
 
-Rule (invariant 4): what we believe is what Kafka committed. Changes are made in place while a transaction is put
-together; `commit()` makes them final when Kafka has said so, `rollback()` takes all of them back.
+Rule (invariant 4): what is published is said once, and what was said reaches Kafka. Changes are made in place while
+records are put together; a transaction whose outcome is unknown is written again with the very same bytes, so nothing
+beyond the present frame is ever taken back. If the shard is lost to another instance, the state goes with it.
 """
 
 from __future__ import annotations
@@ -31,34 +32,24 @@ class PublishedState:
 
     @property
     def live_undo(self) -> list[tuple[set[int], int]]:
-        """Keys first seen live in this transaction: (set, id)."""
+        """Keys first seen live in this frame: (set, id)."""
         return self._live_undo
 
-    @property
-    def pending(self) -> int:
-        """Changes not yet committed."""
-        return len(self._undo)
-
-    def commit(self) -> None:
-        """Kafka has committed: there is nothing to take back any more."""
+    def begin(self) -> None:
+        """A frame begins: what came before it is not taken back any more."""
         self._undo.clear()
         self._live_undo.clear()
 
-    def mark(self) -> tuple[int, int]:
-        """A point to which `rollback` can return."""
-        return len(self._undo), len(self._live_undo)
-
-    def rollback(self, mark: tuple[int, int] = (0, 0)) -> None:
-        """Take back what was changed since the mark, newest first; without a mark, all that Kafka has not committed."""
-        changes, seen_live = mark
-        for table, number, entry in reversed(self._undo[changes:]):
+    def rollback(self) -> None:
+        """Take back what was changed since `begin`, newest first."""
+        for table, number, entry in reversed(self._undo):
             if entry is None:
                 table.pop(number, None)
             else:
                 table[number] = entry
-        for seen, number in self._live_undo[seen_live:]:
+        for seen, number in self._live_undo:
             seen.discard(number)
-        del self._undo[changes:], self._live_undo[seen_live:]
+        self.begin()
 
     def restore(self, entity_type: str, number: int, entry: Entry) -> None:
         """Put back what Kafka holds, at start; needs no undo."""

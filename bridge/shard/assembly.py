@@ -1,8 +1,8 @@
 """From items of the channel to one transaction: reconcile, encode, head. No I/O; it only lets others run in between.
 
 Everything is decided here before the transaction begins: which records, in which order, and where the shard stands
-afterwards. If Kafka then refuses, `PublishedState.rollback()` and the old head put everything back, and the same items
-give the same records again.
+afterwards. If Kafka then refuses, the very same records are written again; so the next transaction may be put together
+while this one is on its way.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ class Transaction:
     """One transaction, ready to be written.
 
     Attributes:
-        items: what it was made of; kept until Kafka has it.
         head: where the shard stands when it is committed.
         batches: records by topic, the state topic's last.
         frames, changes: how many of each it holds.
+        taken: bytes that were taken from the channel for it.
         completed: snapshots completed in it.
         oldest_us: arrival of its oldest frame, 0 if it has none.
         archived: lone tombstones by topic; written before `batches`.
         held: keys that the brake holds now, by type; None if absence was not judged in it.
     """
 
-    items: list[Item]
     head: Head
     batches: Batches = field(default_factory=dict)
     frames: int = 0
     changes: int = 0
+    taken: int = 0
     completed: int = 0
     oldest_us: int = 0
     noted: bool = False
@@ -100,13 +100,13 @@ class Assembler:
         self._absence, self._archive = absence, archive
         self._chronicle = Chronicle()
 
-    async def assemble(self, items: list[Item], head: Head, now_ms: int) -> Transaction:
-        """Put the items into one transaction after `head`.
+    def begin(self, head: Head) -> Transaction:
+        """An empty transaction that follows the one which left `head`."""
+        following = replace(head, transaction=head.transaction + 1, clean=False)
+        return Transaction(following, {self._state_topic: []})
 
-        Frames are whole; the state moves along, uncommitted.
-        """
-        transaction = Transaction(items, replace(head, transaction=head.transaction + 1, clean=False))
-        transaction.batches[self._state_topic] = []
+    async def add(self, items: Sequence[Item], transaction: Transaction, now_ms: int) -> None:
+        """Put the items into a transaction; frames are whole, and the state moves along."""
         worked = 0
         for item in items:
             if type(item) is Frame:
@@ -123,22 +123,24 @@ class Assembler:
                 if type(item.what) is AbsenceDue:
                     await self._judge(item, transaction, now_ms)
                 self._note(item, transaction)
+
+    def close(self, transaction: Transaction) -> None:
+        """Add the head; the state topic comes last, because without transactions it must not run ahead."""
         state = transaction.batches.pop(self._state_topic)
         state.append(self._codec.head(transaction.head))
         transaction.batches[self._state_topic] = state
-        return transaction
 
     def _small_frame(self, frame: Frame, transaction: Transaction, now_ms: int) -> None:
         """A frame that takes no time worth sharing; hot, so it is done without a coroutine."""
-        mark = self._state.mark()
+        self._state.begin()
         rows, unmapped = self._reader.rows(self._messages(frame))
         try:
             found = self._reconciler.apply(rows)
             _refuse_rounded(unmapped)
         except Inexact:
-            self._state.rollback(mark)
+            self._state.rollback()
             self._uncount(rows)
-            self._state.rollback(mark)
+            self._state.rollback()
             rows, unmapped, refused = self._exactly(frame)
             found = self._reconciler.apply(rows, exact=True)
             found.refused += refused
@@ -150,18 +152,18 @@ class Assembler:
 
     async def _large_frame(self, frame: Frame, transaction: Transaction, now_ms: int) -> None:
         """The same in slices, with a turn for others after each: a snapshot may hold 50,000 rows in one frame."""
-        mark = self._state.mark()
+        self._state.begin()
         rows, unmapped = self._reader.rows(self._messages(frame))
         try:
             found = await self._reconcile_slices(rows, exact=False)
             _refuse_rounded(unmapped)
         except Inexact:
-            self._state.rollback(mark)
+            self._state.rollback()
             for part in _row_slices(rows):
                 if not self._uncount(part):
                     break
                 await asyncio.sleep(0)
-            self._state.rollback(mark)
+            self._state.rollback()
             rows, unmapped, refused = self._exactly(frame)
             found = await self._reconcile_slices(rows, exact=True)
             found.refused += refused

@@ -67,7 +67,8 @@ class Channel:
         self._high, self._low, self._limit = high_water_bytes, high_water_bytes // 4, limit_bytes
         self._pause, self._resume = pause, resume
         self._items: deque[Item] = deque()
-        self._arrived = asyncio.Event()
+        self._waiter: asyncio.Future[None] | None = None
+        self._enough_bytes = 0
         self._paused = self._tired = False
         self._timer: asyncio.TimerHandle | None = None
         self.bytes = 0
@@ -85,7 +86,8 @@ class Channel:
             if waiting > self._high and not self._paused and not self._tired:
                 self._ask_to_pause()
         self._items.append(item)
-        self._arrived.set()
+        if self._waiter is not None and self.bytes >= self._enough_bytes:
+            self.wake()
         return True
 
     def take(self, most_bytes: int) -> list[Item]:
@@ -98,23 +100,31 @@ class Channel:
                 taken += _size(item)
         self.most_bytes = max(self.most_bytes, self.bytes)
         self.bytes -= taken
-        if not items:
-            self._arrived.clear()
         if self.bytes <= self._low:
             self._tired = False
             self._let_go()
         return taking
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Wait until there is something to take; False if nothing came in time."""
-        if self._items:
-            return True
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._arrived.wait()
-        except TimeoutError:
-            return False
-        return True
+    async def wait(self, timeout_s: float, enough_bytes: int = 0) -> bool:
+        """Wait until there is something to take, and as much as that; False if it did not come in time."""
+        if not self._has(enough_bytes):
+            loop = asyncio.get_running_loop()
+            self._enough_bytes, self._waiter = enough_bytes, loop.create_future()
+            timer = loop.call_later(timeout_s, self.wake)
+            try:
+                await self._waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        return self._has(enough_bytes)
+
+    def wake(self) -> None:
+        """End a wait before its time."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _has(self, enough_bytes: int) -> bool:
+        return bool(self._items) and self.bytes >= enough_bytes
 
     def drop(self) -> Dropped:
         """Throw away the frames that wait (the session was given up), and what was noted of snapshots among them.
@@ -125,8 +135,6 @@ class Channel:
         dropped = Dropped(bytes=self.bytes)
         self._items = deque(kept for item in self._items if (kept := dropped.without(item)) is not None)
         self.bytes = 0
-        if not self._items:
-            self._arrived.clear()
         self._tired = False
         self._let_go()
         return dropped

@@ -121,8 +121,7 @@ class Claim:
         self._stats.restored = len(self._state)
 
     def accept(self, head: Head) -> None:
-        """Kafka has committed up to this head: what was pending is now what we believe."""
-        self._state.commit()
+        """Kafka has committed up to this head."""
         self.head = head
 
     async def look(self) -> None:

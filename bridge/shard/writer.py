@@ -1,19 +1,19 @@
 """The writer of one shard: takes what waits in the channel, makes a transaction of it, sees it committed.
 
-One transaction at a time. If its outcome is unknown, the head in Kafka decides: it was committed, or the very same
-records are written again by a new producer, or another instance has claimed the shard and this one is replaced.
+One transaction is on its way at a time. If its outcome is unknown, the head in Kafka decides: it was committed, or the
+very same records are written again by a new producer, or another instance has claimed the shard and this one is
+replaced. Meanwhile, when plenty has arrived, the next one is put together: soon after its frames were parsed, because
+what was parsed is large and falls out of the processor's caches.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 import structlog
 
 from bridge.errors import OutcomeUnknown
-from bridge.kafka.statelog import Head
 from bridge.shard.assembly import Assembler, Transaction
 from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
@@ -22,6 +22,9 @@ from bridge.shard.stats import ShardStats
 
 MOST_BYTES = 8 * 1024 * 1024
 """Frames put into one transaction, as the channel counts them (some 2,000 events): more would only make it later."""
+PLENTY_BYTES = 256 * 1024
+"""So much, as the channel counts it (some 32 kB of frames), is put together while the transaction before is on its way;
+below, waking up would cost more than it brings."""
 LOOK_S = 5.0
 
 
@@ -59,32 +62,50 @@ class Writer:
         """
         head = self._claim.head
         self._assembler = self._assembler_for(head.epoch)
+        transaction = self._assembler.begin(head)
         while not head.clean:
             if not self._log.fencing:
                 await self._look_for_successor()
-            if not await self._channel.wait(LOOK_S):
+            if transaction.empty and not await self._channel.wait(LOOK_S):
                 continue
             await self._pace()
-            head = await self._write(head)
+            await self._add(transaction)
+            if transaction.empty:
+                transaction.taken = transaction.oldest_us = 0  # only duplicates came
+            else:
+                head, transaction = transaction.head, await self._write(transaction)
 
     async def _pace(self) -> None:
         delay = self._not_before - self._clock.monotonic()
         if delay > 0:
             await asyncio.sleep(delay)
 
-    async def _write(self, head: Head) -> Head:
-        """One transaction; returns the head it leaves."""
-        items = self._channel.take(MOST_BYTES)
-        transaction = await self._assembler.assemble(items, head, self._clock.epoch_us() // 1000)
-        self._stats.frames += transaction.frames
-        if transaction.empty:
-            self._claim.accept(head)
-            return replace(head, alive_ms=transaction.head.alive_ms)
+    async def _add(self, transaction: Transaction) -> None:
+        """Put what waits into a transaction, as far as it has room."""
+        waiting = self._channel.bytes
+        items = self._channel.take(MOST_BYTES - transaction.taken)
+        transaction.taken += waiting - self._channel.bytes
+        await self._assembler.add(items, transaction, self._clock.epoch_us() // 1000)
+
+    async def _write(self, transaction: Transaction) -> Transaction:
+        """Commit one transaction; returns the one after it, as far as it has been put together."""
+        self._assembler.close(transaction)
+        following = self._assembler.begin(transaction.head)
         began = self._clock.monotonic()
-        await self._commit(transaction)
+        committing = asyncio.create_task(self._commit(transaction))
+        committing.add_done_callback(lambda _: self._channel.wake())
+        try:
+            while not committing.done() and following.taken < MOST_BYTES:
+                if await self._channel.wait(LOOK_S, PLENTY_BYTES):
+                    await self._add(following)
+            await committing
+        finally:
+            if not committing.done():
+                committing.cancel()
+                await asyncio.wait([committing])
         self._claim.accept(transaction.head)
         self._account(transaction, began)
-        return transaction.head
+        return following
 
     async def _commit(self, transaction: Transaction) -> None:
         while True:
@@ -107,6 +128,7 @@ class Writer:
             stats.behind_ms = (self._clock.epoch_us() - transaction.oldest_us) / 1000
             stats.latency.observe(stats.behind_ms / 1000)
         stats.transactions += 1
+        stats.frames += transaction.frames
         stats.events += transaction.changes
         stats.seq = transaction.head.seq
         for topic, records in transaction.batches.items():

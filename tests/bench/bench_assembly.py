@@ -61,10 +61,10 @@ def _measure(shared: Shared, per_frame: int) -> dict[str, float]:
         figures["loads"].append(_timed(partial(_each, orjson.loads, [r[1:] for r in raw])))
         figures["rows"].append(_timed(partial(_each, read_rows, messages)))
         figures["encode"].append(_timed(partial(_encode, shared.encoders, events)))
+        state.begin()
         figures["reconcile"].append(_timed(partial(_each, reconciler.apply, rows)))
         state.rollback()
         figures["assemble"].append(_timed(partial(_run, assembler, frames)))
-        state.commit()
     return {name: statistics.median(values[1:]) for name, values in figures.items()}
 
 
@@ -83,8 +83,11 @@ def _run(assembler: Assembler, frames: list[Frame]) -> None:
 
 
 async def _assemble(assembler: Assembler, frames: list[Frame]) -> None:
+    transaction = assembler.begin(Head())
     for start in range(0, len(frames), 200):
-        await assembler.assemble(list(frames[start : start + 200]), Head(), 1_700_000_000_000)
+        await assembler.add(frames[start : start + 200], transaction, 1_700_000_000_000)
+        assembler.close(transaction)
+        transaction = assembler.begin(transaction.head)
 
 
 def _timed(work: Callable[[], Any]) -> float:

@@ -84,12 +84,12 @@ def test_published_changes_are_those_of_the_naive_model(steps: list[tuple[str, A
             scene.session()
             naive.live.clear()
         elif what == "commit":
-            scene.state.commit()
+            scene.state.begin()
         elif what == "frame":
             published += scene.apply(*data).changes
             naive.frame(data)
         else:
-            scene.state.commit()
+            scene.state.begin()
             for frame in data:
                 scene.apply(*frame)
             scene.state.rollback()
@@ -104,7 +104,7 @@ def test_after_a_rollback_the_same_frames_give_the_same_changes(first: list[list
     scene = Scene().session()
     for frame in first:
         scene.apply(*frame)
-    scene.state.commit()
+    scene.state.begin()
     before = list(scene.state)
     once = [scene.apply(*frame) for frame in then]
     state = list(scene.state)

@@ -40,7 +40,7 @@ class Shard:
 
     def judge(self, last_ms: int | None = NOON, now_ms: int = NOON + 60_000) -> list[Verdict]:
         verdicts = list(self.absence.judge(last_ms, now_ms))
-        self.state.commit()
+        self.state.begin()
         return verdicts
 
 

@@ -304,10 +304,10 @@ ROUNDED = float(2**64)
 def test_what_would_be_kept_rounded_is_to_be_read_exactly_first(row: Any) -> None:
     scene = Scene().session()
     scene.apply(live("order", {**ORDER, "id": 6}))
-    mark = scene.state.mark()
+    scene.state.begin()
     with pytest.raises(Inexact):
         scene.apply(live("order", {**FILLED, "id": 6}), live("order", {**ORDER, "id": 8}), row)
-    scene.state.rollback(mark)
+    scene.state.rollback()
     assert scene.changes(listed("order", {**ORDER, "id": 8}))[0][2] == "c"
     assert content("order", scene.state.tables["order"][6][0])["ordStatus"] == "Working"
 
@@ -424,7 +424,7 @@ def test_sharding_by_user_looks_at_users() -> None:
 def test_rollback_and_the_same_rows_give_the_same_changes() -> None:
     scene = Scene().session()
     scene.apply(listed("order", ORDER))
-    scene.state.commit()
+    scene.state.begin()
     rows = [
         live("order", FILLED),
         deleted("order", {"id": 7}),

@@ -29,9 +29,8 @@ def restored(**entries: Entry) -> PublishedState:
     return state
 
 
-def test_restored_entries_are_committed() -> None:
+def test_restored_entries_are_not_taken_back() -> None:
     state = restored(n1=OLD)
-    assert state.pending == 0
     state.rollback()
     assert state.tables["order"] == {1: OLD}
 
@@ -41,10 +40,8 @@ def test_rollback_takes_back_changes_additions_and_removals() -> None:
     put(state, 1, NEW)
     put(state, 2, None)
     put(state, 3, NEW)
-    assert state.pending == 3
     state.rollback()
     assert state.tables["order"] == {1: OLD, 2: OLD}
-    assert state.pending == 0
 
 
 def test_rollback_of_several_changes_of_one_key_ends_at_the_oldest() -> None:
@@ -55,32 +52,29 @@ def test_rollback_of_several_changes_of_one_key_ends_at_the_oldest() -> None:
     assert state.tables["order"] == {1: OLD}
 
 
-def test_after_a_commit_nothing_is_taken_back() -> None:
+def test_what_came_before_the_frame_is_not_taken_back() -> None:
     state = restored(n1=OLD)
     put(state, 1, NEW)
     seen: set[int] = set()
     see(state, seen, 1)
-    state.commit()
+    state.begin()
     state.rollback()
     assert state.tables["order"] == {1: NEW}
     assert seen == {1}
 
 
-def test_rollback_to_a_mark_keeps_what_came_before_it() -> None:
+def test_rollback_keeps_what_came_before_the_frame() -> None:
     state = restored(n1=OLD)
     seen: set[int] = set()
     put(state, 1, NEW)
     see(state, seen, 1)
-    mark = state.mark()
+    state.begin()
     put(state, 1, None)
     put(state, 2, NEW)
     see(state, seen, 2)
-    state.rollback(mark)
+    state.rollback()
     assert state.tables["order"] == {1: NEW}
     assert seen == {1}
-    state.rollback()
-    assert state.tables["order"] == {1: OLD}
-    assert seen == set()
 
 
 def test_counting_and_iterating_see_all_types() -> None:

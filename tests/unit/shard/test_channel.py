@@ -196,6 +196,28 @@ async def test_wait_ends_when_something_comes() -> None:
     assert await waiting
 
 
+async def test_waiting_for_much_ends_when_so_much_has_come() -> None:
+    channel = Reading().channel
+    waiting = asyncio.create_task(channel.wait(1000, 2 * weight(frame())))
+    for _ in range(2):
+        await later(0)
+        assert not waiting.done()
+        channel.put(frame())
+    assert await waiting
+
+
+async def test_a_wait_can_be_ended_before_its_time() -> None:
+    channel = Reading().channel
+    channel.wake()
+    waiting = asyncio.create_task(channel.wait(1000, weight(frame()) + 1))
+    channel.put(frame())
+    await later(0)
+    assert not waiting.done()
+    channel.wake()
+    assert not await waiting
+    assert await channel.wait(0)
+
+
 async def test_wait_ends_without_anything_when_the_time_is_over() -> None:
     channel = Reading().channel
     waiting = asyncio.create_task(channel.wait(5))
