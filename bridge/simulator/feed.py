@@ -41,19 +41,23 @@ class Feed:
 
     def snapshot(self, parts: list[Part]) -> None:
         """Sends the snapshot. Without pauses it is written in one go, so no event can slip between."""
-        for index, part in enumerate(parts):
-            pause = self._sim.options.part_delay_s if index else 0.0
-            for fault in self._sim.faults.take("part", self.remainder):
-                if fault.kind == "part_delay":
-                    pause += fault.args["seconds"]
-                else:
-                    parts[index] = Part(padded(part.text, fault.args["bytes"]), part.changes)
+        for index, planned in enumerate(parts):
+            part, pause = self._prepared(planned, self._sim.options.part_delay_s if index else 0.0)
             if pause:
                 if not self._sim.options.events_between_parts:
                     self._held = []
-                self._link.spawn(self._later(parts[index:], pause))
+                self._link.spawn(self._later(part, pause, parts[index + 1 :]))
                 return
-            self._part(parts[index])
+            self._part(part)
+
+    def _prepared(self, part: Part, pause: float) -> tuple[Part, float]:
+        """A part, and how long to wait before it, after faults have had their say."""
+        for fault in self._sim.faults.take("part", self.remainder):
+            if fault.kind == "part_delay":
+                pause += fault.args["seconds"]
+            else:
+                part = Part(padded(part.text, fault.args["bytes"]), part.changes)
+        return part, pause
 
     def deliver(self, changes: list[Change], kind: Kind) -> None:
         """Sends those of some simultaneous changes that this socket has asked for."""
@@ -87,11 +91,15 @@ class Feed:
         else:
             link.shutdown(args["code"], args["reason"])
 
-    async def _later(self, parts: list[Part], pause: float) -> None:
-        for part in parts:
+    async def _later(self, part: Part, pause: float, following: list[Part]) -> None:
+        await asyncio.sleep(pause)
+        self._part(part)
+        for planned in following:
+            if self._link.ended:
+                return
+            part, pause = self._prepared(planned, self._sim.options.part_delay_s)
             await asyncio.sleep(pause)
             self._part(part)
-            pause = self._sim.options.part_delay_s
         self._release()
 
     async def _thaw(self, seconds: float) -> None:

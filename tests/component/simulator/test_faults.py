@@ -163,6 +163,17 @@ async def test_a_late_part() -> None:
         assert simulator.faults.unfired() == []
 
 
+async def test_faults_strike_late_parts_too() -> None:
+    late = SMALL.changed({"split": "A", "parts": 3, "part_delay_s": 0.01})
+    async with Simulator(late) as simulator, connected(simulator) as client:
+        await client.authorize()
+        simulator.arm("part_padded", bytes=100_000, skip=2)
+        await client.request_sync()
+        sizes = [len(await client.frame()) for _ in range(3)]
+        assert sizes[2] == 100_000 > max(sizes[:2])
+        assert simulator.faults.unfired() == []
+
+
 @pytest.mark.parametrize(
     ("kind", "args", "frames", "end"),
     [
