@@ -138,7 +138,7 @@ class Conversation:
                 self._listener.snapshot_part()
             case SnapshotComplete():
                 if event.superseded:
-                    structlog.get_logger().info("rows_superseded", shard=self._plan.remainder, rows=event.superseded)
+                    structlog.get_logger().debug("rows_superseded", shard=self._plan.remainder, rows=event.superseded)
                 self._listener.snapshot_completed(event.counts)
             case Penalized():
                 self._broker.budget.hold.extend(event.penalty.seconds)  # another shard would draw a ticket of its own

@@ -8,7 +8,7 @@ from typing import Any
 from tests.integration.bridge.conftest import Make
 from tests.integration.bridge.scene import Bridge, Scene, until
 
-PATIENT = {"source.idle_s": "2"}
+PATIENT = {"source.idle_s": "4"}
 LIVELY = {"heartbeat_s": "0.5"}
 BEFORE: dict[str, dict[str, Any]] = {"upgrade_status": {"status": 503}, "upgrade_drop": {"skip": 1}, "silent_open": {}}
 WHILE_LIVE: list[tuple[str, dict[str, Any], str]] = [
