@@ -90,7 +90,7 @@ QUICK: Final = Pace(
     away_s=0.3,
     burst=3_000,
     server_heartbeat_s=0.1,
-    token_s=1.2,
+    token_s=1.6,
 )
 
 

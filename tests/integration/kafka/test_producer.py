@@ -133,7 +133,7 @@ async def test_without_transactions_records_arrive_and_state_comes_last(
     await producer.start()
     *others, state = [(name, batch("x")) for name in names]
     others[1][1].append((b"big", bytes(2_000_000)))
-    with pytest.raises(OutcomeUnknown, match="MessageSizeTooLarge"):
+    with pytest.raises(KafkaUnusable, match="MessageSizeTooLarge"):
         await producer.commit([*others, state], timestamp_ms=1000)
     assert await read_topics(kafka.bootstrap_servers, names[2]) == []
     await producer.start()
