@@ -186,10 +186,12 @@ class Registry(Section):
 
 
 class Http(Section):
-    """Where probes, metrics and the status page are served."""
+    """Where probes, metrics and the status page are served, and who may decide about held deletions."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    admin_token: SecretStr | None = None
+    admin_token_file: Path | None = None
 
 
 class Log(Section):

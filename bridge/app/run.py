@@ -111,7 +111,10 @@ class Bridge:
         http = self._settings.http
         about = {"version": VERSION, **self._about()}
         registry = self._registry(shared)
-        self.address = await stack.enter_async_context(served(http.host, http.port, self.shards, registry, about))
+        token = http.admin_token.get_secret_value() if http.admin_token is not None else None
+        self.address = await stack.enter_async_context(
+            served(http.host, http.port, self.shards, registry, about, token)
+        )
         self._logger.info("listening", http=self.address)
 
     async def _run_fleet(self, fleet: Fleet) -> None:

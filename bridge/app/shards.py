@@ -14,11 +14,14 @@ import structlog
 
 from bridge.app import cluster as parts
 from bridge.changes.absence import Absence, Brake
+from bridge.changes.certificate import Originals
+from bridge.changes.held import HeldKeys
 from bridge.changes.reconciler import Kind, Reconciler
+from bridge.changes.resend import Past
 from bridge.changes.state import PublishedState
 from bridge.config import Settings
 from bridge.entities import schemas
-from bridge.entities.catalogue import CATALOGUE, SNAPSHOT_TYPES, lifecycle
+from bridge.entities.catalogue import CATALOGUE, SNAPSHOT_TYPES, Lifecycle, lifecycle
 from bridge.entities.change import Entry
 from bridge.entities.decoder import re_encode
 from bridge.entities.encoder import Encoder
@@ -29,7 +32,7 @@ from bridge.kafka.control import Control
 from bridge.kafka.envelope import Envelopes, Origin, TypeBytes
 from bridge.kafka.framing import Framing
 from bridge.kafka.shardlog import ShardLog
-from bridge.kafka.statelog import OnEntity, StateCodec, StoredEntity
+from bridge.kafka.statelog import HELD, OnEntity, StateCodec, StoredEntity, StoredHeld
 from bridge.operate.metrics import ShardView
 from bridge.shard.assembly import Assembler, Reader
 from bridge.shard.channel import Channel
@@ -81,12 +84,22 @@ class Shared:
                 yield name, path, kind, count
 
 
+@dataclass(slots=True)
+class Memory:
+    """What a shard knows to be published, all of it restored from Kafka."""
+
+    state: PublishedState = field(default_factory=lambda: PublishedState(CATALOGUE))
+    held: HeldKeys = field(default_factory=HeldKeys)
+    originals: Originals = field(default_factory=Originals)
+
+
 def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView]:
     """A shard's runner, and the view of its numbers."""
     settings, clock = shared.settings, shared.clock
     stats = ShardStats(shard)
     logger = structlog.get_logger().bind(shard=shard)
-    state = PublishedState(CATALOGUE)
+    memory = Memory()
+    state = memory.state
     known = kinds(state, shared.encoders, settings.sharding.expression)
     reconciler = Reconciler(
         state,
@@ -126,7 +139,7 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
         )
 
         def assembler(epoch: int) -> Assembler:
-            return _assembler(shared, shard, framing, codec, state, known, reconciler, epoch)
+            return _assembler(shared, shard, framing, codec, memory, known, reconciler, epoch)
 
         writer = Writer(
             channel=channel,
@@ -138,7 +151,7 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
             floor_s=settings.kafka.commit_interval_ms / 1000,
             logger=logger,
         )
-        return Owner(claim, restorer(state, shared.encoders), writer)
+        return Owner(claim, restorer(memory, shared.encoders), writer)
 
     runner = Runner(
         source=source,
@@ -151,7 +164,7 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
         stats=stats,
         logger=logger,
     )
-    return runner, ShardView(stats, reconciler.counts, state.__len__)
+    return runner, ShardView(stats, reconciler.counts, state.__len__, memory.held, runner.decide)
 
 
 def kinds(state: PublishedState, encoders: Mapping[str, Encoder], expression: str) -> dict[str, Kind]:
@@ -174,27 +187,37 @@ def kinds(state: PublishedState, encoders: Mapping[str, Encoder], expression: st
     return found
 
 
-def restorer(state: PublishedState, encoders: Mapping[str, Encoder]) -> OnEntity:
+def restorer(memory: Memory, encoders: Mapping[str, Encoder]) -> OnEntity:
     """Puts stored entities into the state; what an older schema wrote is encoded anew, without a record.
+
+    Deletions that were held are held again.
 
     Raises (when called):
         KafkaUnusable: the state was written by a newer release than this one.
     """
     current = {name: schemas.state_fingerprint(encoder.schema) for name, encoder in encoders.items()}
 
-    def on_entity(name: str, number: int, stored: StoredEntity | None) -> None:
-        table = state.tables.get(name)
+    def on_entity(name: str, number: int, stored: StoredEntity | StoredHeld | None) -> None:
+        if name.startswith(HELD):
+            held_type = name.removeprefix(HELD)
+            if isinstance(stored, StoredHeld):
+                memory.held.hold(held_type, number, stored.since_ms)
+            else:
+                memory.held.release(held_type, number)
+            return
+        table = memory.state.tables.get(name)
         if table is None:
             raise KafkaUnusable(
                 f"the state topic holds the entity type {name}, which this version does not know: it was written by a "
                 "newer release; run that one"
             )
-        if stored is None:
+        if not isinstance(stored, StoredEntity):
             table.pop(number, None)
             return
         value = stored.value
         if stored.fingerprint != current[name]:
             value = re_encode(value, _written_with(name, stored.fingerprint), encoders[name])
+            memory.originals.remember(name, number, value, stored.value)
         entry: Entry = (value, stored.account_id, stored.user_id)
         table[number] = entry
 
@@ -228,7 +251,7 @@ def _assembler(
     shard: int,
     framing: Framing,
     codec: StateCodec,
-    state: PublishedState,
+    memory: Memory,
     known: dict[str, Kind],
     reconciler: Reconciler,
     epoch: int,
@@ -245,14 +268,19 @@ def _assembler(
         )
         for name, encoder in shared.encoders.items()
     }
+    past = Past(memory.state, [name for name, kind in known.items() if kind.lifecycle is Lifecycle.SESSION])
     return Assembler(
-        state=state,
+        state=memory.state,
         reconciler=reconciler,
         reader=shared.reader,
         envelopes=Envelopes(origin, epoch, types, topic.state),
         control=Control(topic, framing),
         codec=codec,
-        absence=Absence(state, known, _requested(settings), Brake(settings.snapshot.delete_share)),
+        originals=memory.originals,
+        past=past,
+        absence=Absence(
+            memory.state, memory.held, past, known, _requested(settings), Brake(settings.snapshot.delete_share)
+        ),
         archive=settings.kafka.archive == "tombstone",
         state_topic=topic.state,
         shard=shard,
@@ -261,9 +289,10 @@ def _assembler(
 
 
 def _requested(settings: Settings) -> tuple[str, ...]:
-    """Types whose absence may mean something: none where a list of users or accounts narrows the snapshot.
+    """Types whose absence may mean something: none where users, accounts or a date narrow the snapshot.
 
-    Such a list may have been longer before, and then what it left out would look as if it had vanished.
+    They may have been wider before, and then what they leave out now would look as if it had vanished.
     """
     source = settings.source
-    return () if source.users or source.accounts else source.entity_types or tuple(SNAPSHOT_TYPES)
+    narrowed = source.users or source.accounts or source.cutoff_timestamp
+    return () if narrowed else source.entity_types or tuple(SNAPSHOT_TYPES)

@@ -3,26 +3,23 @@
 After a disconnect vanished entities are simply absent, so absence is all there is; and it is weak evidence, because
 nothing marks the end of a snapshot. Therefore: only types that were asked for and whose list was present count; it is
 judged long after the last part; `entity` types are deleted under a brake; `session` types are archived only when the
-session has rolled since they were last seen; `reference` and `stream` types are kept. What the brake holds is deleted
-when the next complete snapshot agrees, and forgotten when the key appears again.
+session has rolled since they were last seen; `reference` and `stream` types are kept. A snapshot that lacks a list
+which it should have is taken for cut off: it deletes, archives and releases nothing. What the brake holds is deleted
+when the next complete snapshot agrees or somebody confirms it, and forgotten when the key appears again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Final
-from zoneinfo import ZoneInfo
 
+from bridge.changes.held import HeldKeys
 from bridge.changes.reconciler import Kind
+from bridge.changes.resend import Past
+from bridge.changes.roll import session_end
 from bridge.changes.state import PublishedState
 from bridge.entities.catalogue import Lifecycle
 from bridge.entities.change import DELETE, RECONCILE, Change
-
-CENTRAL: Final = ZoneInfo("America/Chicago")
-ROLL_HOUR: Final = 16
-SATURDAY: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,89 +34,144 @@ class Brake:
     share: float
     least: int = 10
 
-    def holds(self, absent: int, published: int, *, empty: bool) -> bool:
-        """Whether so many absent keys are too many to believe; an empty list is never believed at once."""
-        return empty or absent > max(self.least, self.share * published)
+    def why(self, absent: int, published: int, *, empty: bool, incomplete: bool) -> str | None:
+        """Why so many absent keys are not believed, None if they are; an empty list is never believed at once."""
+        if incomplete:
+            return "incomplete"
+        if empty:
+            return "empty_list"
+        return "share" if absent > max(self.least, self.share * published) else None
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What the absence of keys in one snapshot came to.
+    """What the absence of keys of one type came to; state and held keys have moved along.
 
     Attributes:
-        deleted: changes to publish; the (uncommitted) state has moved along.
-        archived: (entity type, id) of session entities that the roll has ended; likewise.
-        held: how many keys the brake holds, by type.
-        released: how many held keys this snapshot agreed upon, by type; they are among `deleted`.
+        deleted: changes to publish.
+        archived: (entity type, id) of session entities that the roll has ended.
+        held: (entity type, id) of keys that are held from now on.
+        since_ms: when that was, epoch milliseconds.
+        cause: why they are held, or who let go: `empty_list`, `share`, `incomplete`, `agreed`, `confirmed`,
+            `discarded`, `appeared`.
+        released: (entity type, id) of keys that are held no more, whatever became of them.
     """
 
     deleted: list[Change] = field(default_factory=list)
     archived: list[tuple[str, int]] = field(default_factory=list)
-    held: dict[str, int] = field(default_factory=dict)
-    released: dict[str, int] = field(default_factory=dict)
+    held: list[tuple[str, int]] = field(default_factory=list)
+    since_ms: int = 0
+    cause: str | None = None
+    released: list[tuple[str, int]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.deleted or self.archived or self.held or self.released)
 
 
 class Absence:
     """Judges the absence of keys, snapshot after snapshot.
 
     Args:
+        held: what the brake holds.
+        past: tells when session entities were seen last.
         requested: entity types that were asked for; others say nothing by being absent.
     """
 
     def __init__(
-        self, state: PublishedState, kinds: Mapping[str, Kind], requested: Collection[str], brake: Brake
+        self,
+        state: PublishedState,
+        held: HeldKeys,
+        past: Past,
+        kinds: Mapping[str, Kind],
+        requested: Collection[str],
+        brake: Brake,
     ) -> None:
-        self._state, self._brake = state, brake
+        self._state, self._held, self._past, self._brake, self._all = state, held, past, brake, kinds
         self._kinds = [kind for name, kind in kinds.items() if name in requested]
-        self._held: dict[str, set[int]] = {}
+        self._lacking: set[str] = set()
 
     def judge(self, last_seen_ms: int | None, now_ms: int) -> Iterator[Verdict]:
-        """One verdict for each type with something to say, so that others may run in between.
+        """Verdicts type by type, so that others may run in between.
 
         Args:
             last_seen_ms: when the snapshot before this one was complete: no key was seen later than that except live.
             now_ms: when this one was.
         """
-        rolled = last_seen_ms is not None and rolled_between(last_seen_ms, now_ms)
+        ended_ms = session_end(now_ms)
+        rolled = last_seen_ms is not None and last_seen_ms < ended_ms
+        incomplete = self._incomplete(rolled=rolled)
         for kind in self._kinds:
             if not kind.listed or not kind.table:
                 continue
             absent = [n for n in kind.table if n not in kind.seen and n not in kind.live]
             if kind.lifecycle is Lifecycle.ENTITY:
-                verdict = self._entities(kind, absent)
-            elif kind.lifecycle is Lifecycle.SESSION and rolled and absent:
-                verdict = Verdict(archived=[(kind.name, number) for number in absent if self._take(kind, number)])
-            else:
-                continue
-            if verdict is not None:
-                yield verdict
+                yield from filter(None, self._entities(kind, absent, now_ms, incomplete=incomplete))
+            elif kind.lifecycle is Lifecycle.SESSION and rolled and not incomplete:
+                old = [number for number in absent if not self._past.seen_since(kind.name, number, ended_ms)]
+                if old:
+                    yield Verdict(archived=[(kind.name, number) for number in old if self._take(kind, number)])
 
-    def _entities(self, kind: Kind, absent: list[int]) -> Verdict | None:
-        agreed = self._held.pop(kind.name, set()).intersection(absent)
+    def decide(self, *, confirm: bool, entity_type: str | None, numbers: Collection[int]) -> Iterator[Verdict]:
+        """What somebody has decided about held keys: delete them, or forget that they were missing.
+
+        Args:
+            entity_type: None means all types.
+            numbers: only these ids; none means all.
+        """
+        for name in self._held:
+            if entity_type in (None, name):
+                keys = list(self._held.of(name))
+                chosen = [number for number in keys if not numbers or number in numbers]
+                if chosen:
+                    yield self._let_go(self._all[name], chosen, "confirmed" if confirm else "discarded")
+
+    def appeared(self) -> Iterator[Verdict]:
+        """Held keys that have been seen again, live or in a snapshot: they are held no more."""
+        for name in self._held:
+            kind = self._all[name]
+            again = self._held.among(name, kind.live) | self._held.among(name, kind.seen)
+            if again:
+                yield self._let_go(kind, again, "appeared")
+
+    def _incomplete(self, *, rolled: bool) -> bool:
+        """Whether a list is missing that must have rows, and was not missing in the snapshot before either."""
+        lacking = {
+            kind.name
+            for kind in self._kinds
+            if kind.table and not kind.listed and not (rolled and kind.lifecycle is Lifecycle.SESSION)
+        }
+        fresh, self._lacking = lacking - self._lacking, lacking
+        return bool(fresh)
+
+    def _entities(self, kind: Kind, absent: list[int], now_ms: int, *, incomplete: bool) -> Iterator[Verdict]:
+        agreed = self._held.among(kind.name, absent)
         fresh = [number for number in absent if number not in agreed]
-        verdict = Verdict(released={kind.name: len(agreed)} if agreed else {})
-        if fresh and self._brake.holds(len(fresh), len(kind.table), empty=not kind.seen):
-            self._held[kind.name] = set(fresh)
-            verdict.held = {kind.name: len(fresh)}
-            fresh = []
-        for number in (*agreed, *fresh):
-            before, account_id, user_id = kind.table[number]
-            self._take(kind, number)
-            verdict.deleted.append((kind.name, number, DELETE, before, None, None, account_id, user_id, RECONCILE))
-        return verdict if verdict.deleted or verdict.held else None
+        why = self._brake.why(len(fresh), len(kind.table), empty=not kind.seen, incomplete=incomplete)
+        if agreed and not incomplete:
+            yield self._let_go(kind, agreed, "agreed")
+        if fresh and why is not None:
+            for number in fresh:
+                self._held.hold(kind.name, number, now_ms)
+            yield Verdict(held=[(kind.name, number) for number in fresh], since_ms=now_ms, cause=why)
+        elif fresh:
+            yield Verdict(deleted=[self._delete(kind, number) for number in fresh])
+
+    def _let_go(self, kind: Kind, numbers: Iterable[int], cause: str) -> Verdict:
+        """Hold no more; delete what is still published, if that is the cause."""
+        verdict = Verdict(cause=cause)
+        for number in numbers:
+            self._held.release(kind.name, number)
+            verdict.released.append((kind.name, number))
+            if cause in ("agreed", "confirmed") and number in kind.table:
+                verdict.deleted.append(self._delete(kind, number))
+        return verdict
+
+    def _delete(self, kind: Kind, number: int) -> Change:
+        before, account_id, user_id = kind.table[number]
+        self._take(kind, number)
+        return (kind.name, number, DELETE, before, None, None, account_id, user_id, RECONCILE)
 
     def _take(self, kind: Kind, number: int) -> bool:
         self._state.undo.append((kind.table, number, kind.table.pop(number)))
         return True
-
-
-def rolled_between(from_ms: int, to_ms: int) -> bool:
-    """Whether a session roll lies between two moments: 16:00 Central on a trading day (protocol section 14)."""
-    day = datetime.fromtimestamp(from_ms / 1000, UTC).astimezone(CENTRAL).date()
-    last = datetime.fromtimestamp(to_ms / 1000, UTC).astimezone(CENTRAL).date()
-    while day <= last:
-        roll_ms = datetime(day.year, day.month, day.day, ROLL_HOUR, tzinfo=CENTRAL).timestamp() * 1000
-        if day.weekday() < SATURDAY and from_ms < roll_ms <= to_ms:
-            return True
-        day += timedelta(days=1)
-    return False

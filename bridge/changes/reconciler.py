@@ -45,6 +45,7 @@ class Counts:
     beaten: int = 0
     beaten_different: int = 0
     unknown_deletes: int = 0
+    resent: int = 0
     foreign_live: int = 0
     foreign_snapshot: int = 0
     foreign_skipped: int = 0

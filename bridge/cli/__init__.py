@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import broker, check, demo, run, schemas, simulate, tail, topics, verify
+from bridge.cli import broker, check, deletes, demo, run, schemas, simulate, tail, topics, verify
 from bridge.errors import BridgeError
 from bridge.operate import logs
 
@@ -30,6 +30,7 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 app.command()(check.check)
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
+app.add_typer(deletes.app, name="deletes")
 app.command()(tail.tail)
 app.command()(verify.verify)
 app.command()(broker.broker)

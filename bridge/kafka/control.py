@@ -50,6 +50,7 @@ class LifecycleEvent:
     from_ms: int | None = None
     to_ms: int | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    certificate: Mapping[str, Any] | None = None
 
 
 class Control:
@@ -77,6 +78,7 @@ class Control:
             "from_ms": event.from_ms,
             "to_ms": event.to_ms,
             "counts": _counts(event.counts),
+            "certificate": event.certificate,
         }
         return self._names.events, self._events.record({"shard": at.shard}, value)
 

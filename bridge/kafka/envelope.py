@@ -27,7 +27,7 @@ class Archived(list[Record]):
 
 _ABSENT, _PRESENT = b"\x00", b"\x02"
 """Branches of `union null | T`."""
-_FALSE, _NOTHING = b"\x00", b""
+_FALSE, _TRUE, _NOTHING = b"\x00", b"\x01", b""
 _OPS = {op: text(op) for op in ("r", "c", "u", "d")}
 
 
@@ -90,6 +90,8 @@ class Envelopes:
         received_us: int,
         now_ms: int,
         batches: Batches,
+        *,
+        resend: bool = False,
     ) -> int:
         """Append the records of a frame's changes, or of a slice of them, to the batches, topic by topic.
 
@@ -97,13 +99,14 @@ class Envelopes:
             seq: the last seq used so far.
             last: the seq that the last change of the frame will have.
             received_us: when the frame arrived; stands in for the time of entities that have none.
+            resend: the broker has sent these once more.
 
         Returns:
             The last seq used now.
         """
         types, source, snapshots, optional = self._types, self._source, self._snapshot, self._optional
         position = varint(frame) + varint(last)
-        arrived = varint(received_us) + _FALSE
+        arrived = varint(received_us) + (_TRUE if resend else _FALSE)
         now = varint(now_ms)
         received_ms = received_us // 1000
         state = batches.setdefault(self._state_topic, [])

@@ -6,7 +6,7 @@ would leave a gap in which the former owner still commits). Only the framing, wh
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from bridge.kafka.statelog import (
     OnEntity,
     Restored,
     StoredEntity,
+    StoredHeld,
     read_key,
     read_value,
 )
@@ -61,6 +62,8 @@ async def _reader(
 
 async def read_state(cluster: Cluster, topic: str, shard: int, on_entity: OnEntity) -> Restored:
     """Read everything, calling `on_entity(type, id, content)` in log order; None is a tombstone.
+
+    The type of a held deletion follows `HELD`.
 
     Raises:
         KafkaUnavailable: the cluster does not answer, or has not (or does not show) the topic.
@@ -114,6 +117,29 @@ async def read_framing(cluster: Cluster, topic: str, shard: int) -> KeyFraming |
     return None
 
 
+async def read_ends(cluster: Cluster, topics: Collection[str], shard: int) -> dict[str, int]:
+    """Offsets at which the partitions of a shard end, by topic; topics that do not exist are left out.
+
+    Not the last stable ones: those may lie before the newest commit for some milliseconds. So this is for the owner of
+    the shard, while it has no transaction open.
+
+    Raises:
+        KafkaUnavailable: the cluster does not answer.
+    """
+    with translated(f"reading where shard {shard} ends", cluster):
+        consumer = AIOKafkaConsumer(**cluster.arguments(), enable_auto_commit=False)
+        try:
+            await consumer.start()
+            there = await consumer.topics()
+            partitions = [TopicPartition(topic, shard) for topic in topics if topic in there]
+            consumer.assign(partitions)
+            consumer.pause(*partitions)  # it is only asked, and need not fetch
+            ends = await consumer.end_offsets(partitions)
+        finally:
+            await consumer.stop()
+    return {partition.topic: end for partition, end in ends.items()}
+
+
 async def _read(
     consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int, on_entity: OnEntity
 ) -> Restored:
@@ -128,7 +154,7 @@ async def _read(
                 break
             records += 1
             (entity_type, number), content = _content(record)
-            if content is None or isinstance(content, StoredEntity):
+            if content is None or isinstance(content, StoredEntity | StoredHeld):
                 on_entity(entity_type, number, content)
             elif isinstance(content, Head) and number == HEAD_ID:
                 # Without transactions a former owner may still write after its successor's claim: the claim wins.
@@ -139,7 +165,7 @@ async def _read(
     return Restored(head, committed_ms, framing, records, end)
 
 
-def _content(record: Any) -> tuple[tuple[str, int], StoredEntity | Head | KeyFraming | None]:
+def _content(record: Any) -> tuple[tuple[str, int], StoredEntity | StoredHeld | Head | KeyFraming | None]:
     try:
         return read_key(record.key), None if record.value is None else read_value(record.value)
     except (ValueError, TypeError, LookupError, EOFError) as error:

@@ -9,7 +9,7 @@ from bridge.kafka.client import Cluster
 from bridge.kafka.envelope import Archived, Batches
 from bridge.kafka.plan import Topic
 from bridge.kafka.producer import Producer
-from bridge.kafka.restore import read_framing, read_head, read_state
+from bridge.kafka.restore import read_ends, read_framing, read_head, read_state
 from bridge.kafka.statelog import KeyFraming, OnEntity, Restored
 
 
@@ -63,6 +63,11 @@ class ShardLog:
     async def restore(self, on_entity: OnEntity) -> Restored:
         """All committed state of the shard."""
         return await read_state(self._cluster, self._topic, self._shard, on_entity)
+
+    async def ends(self) -> dict[str, int]:
+        """Offsets at which the shard's partitions end, by topic; the state's is private."""
+        names = [topic.name for topic in self._plan if topic.name != self._topic]
+        return await read_ends(self._cluster, names, self._shard)
 
     async def commit(self, batches: Batches, timestamp_ms: int, archived: Mapping[str, Archived] | None = None) -> None:
         """Write one transaction; the state topic is the last of `batches`."""

@@ -1,4 +1,4 @@
-"""Records of the state topic: entities, the head, the framing. Pure, both ways.
+"""Records of the state topic: entities, the head, the framing, held deletions. Pure, both ways.
 
 The head is the last state record of every transaction, so the end of the partition tells what was committed last.
 """
@@ -17,7 +17,9 @@ from bridge.entities import schemas
 from bridge.entities.primitives import text, varint
 
 HEAD_ID, FRAMING_ID = 0, 1
-_ENTITY, _HEAD, _FRAMING = b"\x00", b"\x02", b"\x04"
+HELD = "held."
+"""Stands before the entity type in the key of a held deletion; no entity type has a dot in its name."""
+_ENTITY, _HEAD, _FRAMING, _HELD = b"\x00", b"\x02", b"\x04", b"\x06"
 _FINGERPRINT_BYTES = 8
 
 
@@ -57,7 +59,13 @@ class StoredEntity(NamedTuple):
     value: bytes
 
 
-OnEntity = Callable[[str, int, StoredEntity | None], None]
+class StoredHeld(NamedTuple):
+    """A deletion that the brake holds, since when in epoch milliseconds."""
+
+    since_ms: int
+
+
+OnEntity = Callable[[str, int, StoredEntity | StoredHeld | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +136,14 @@ class StateCodec:
             b"".join((self._value_prefix, _FRAMING, *body, b"\x00", text(framing.expression))),
         )
 
+    def held(self, entity_type: str, number: int, since_ms: int | None) -> tuple[bytes, bytes | None]:
+        """A held deletion as a record; its tombstone if it is held no more (None)."""
+        key = self._key_prefix + text(HELD + entity_type) + varint(number)
+        return key, None if since_ms is None else self._value_prefix + _HELD + varint(since_ms)
+
 
 def read_key(key: bytes) -> tuple[str, int]:
-    """Entity type and id of a state record; the type is empty for head and framing.
+    """Entity type and id of a state record; the type is empty for head and framing, and follows `HELD` where held.
 
     The framing bytes are stepped over by their length: they may have changed while the state stays readable.
     """
@@ -140,14 +153,15 @@ def read_key(key: bytes) -> tuple[str, int]:
     return key[at : at + length].decode(), number
 
 
-def read_value(value: bytes) -> StoredEntity | Head | KeyFraming:
+def read_value(value: bytes) -> StoredEntity | StoredHeld | Head | KeyFraming:
     """The content of a state record."""
     at = _body(value)
     if value[at : at + 1] == _ENTITY:
         return _read_entity(value, at + 1)
     content: Any = fastavro.schemaless_reader(io.BytesIO(value[at:]), _schema(), None, return_record_name=True)
     name, fields = content["content"]
-    return Head(**fields) if name.endswith(".Head") else KeyFraming(**fields)
+    kinds: dict[str, type[Head | KeyFraming | StoredHeld]] = {"Head": Head, "Framing": KeyFraming, "Held": StoredHeld}
+    return kinds[name.rpartition(".")[2]](**fields)
 
 
 @functools.cache

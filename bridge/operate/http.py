@@ -1,7 +1,7 @@
 """Probes, metrics and a status page, served by the bridge itself.
 
 `/livez`: the event loop turns. `/readyz`: every shard has committed a snapshot and is owned. `/metrics`: Prometheus.
-`/status`: the same as JSON for people and programs. `/`: a page that shows it.
+`/status`: the same as JSON for people and programs. `/`: a page that shows it. `/deletes`: see `deletes`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.errors import ConfigurationError
+from bridge.operate import deletes
 from bridge.operate.metrics import ShardView
 from bridge.operate.page import PAGE
 
@@ -46,6 +47,7 @@ def status(shards: Sequence[ShardView], about: Mapping[str, Any]) -> dict[str, A
                 },
                 "lag_ms": round(v.stats.behind_ms, 2),
                 "topics": dict(v.stats.topics),
+                "deletes_held": v.held.counts(),
             }
             for v in shards
         ],
@@ -54,9 +56,17 @@ def status(shards: Sequence[ShardView], about: Mapping[str, Any]) -> dict[str, A
 
 @asynccontextmanager
 async def served(
-    host: str, port: int, shards: Sequence[ShardView], registry: CollectorRegistry, about: Mapping[str, Any]
+    host: str,
+    port: int,
+    shards: Sequence[ShardView],
+    registry: CollectorRegistry,
+    about: Mapping[str, Any],
+    token: str | None = None,
 ) -> AsyncIterator[str]:
     """Serve while the block runs; yields the address.
+
+    Args:
+        token: what a client must show to change anything; None lets only this machine do so.
 
     Raises:
         ConfigurationError: the port is taken.
@@ -89,6 +99,7 @@ async def served(
         ("/", page),
     ):
         app.router.add_get(path, handler)
+    app.router.add_routes(deletes.routes(shards, token))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

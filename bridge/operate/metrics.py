@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bridge.changes.held import HeldKeys
 from bridge.changes.reconciler import Counts
 from bridge.shard.stats import BOUNDS_S, Histogram, ShardStats
 
@@ -21,13 +22,24 @@ Kind = Literal["counter", "gauge", "histogram"]
 Value = float | Histogram | Mapping[str, float]
 
 
+Decide = Callable[[bool, str | None, Collection[int]], Awaitable[Mapping[str, int]]]
+
+
 @dataclass(frozen=True, slots=True)
 class ShardView:
-    """Where one shard's numbers stand."""
+    """Where one shard's numbers stand.
+
+    Attributes:
+        held: keys whose deletion the brake holds.
+        decide: confirms (or discards) held deletions, of a type and of ids if any are named; gives the number of keys
+            by type once it is committed.
+    """
 
     stats: ShardStats
     counts: Counts
     entities: Callable[[], int]
+    held: HeldKeys
+    decide: Decide
 
 
 def _silence(view: ShardView, now_us: int) -> float:
@@ -170,6 +182,13 @@ METRICS: Mapping[str, MetricName] = {
             lambda v, _: v.counts.unknown_deletes,
         ),
         MetricName(
+            "syncbridge_resends_published",
+            "counter",
+            None,
+            "Changes near the session roll that the broker has sent once more.",
+            lambda v, _: v.counts.resent,
+        ),
+        MetricName(
             "syncbridge_foreign_live",
             "counter",
             None,
@@ -209,7 +228,7 @@ METRICS: Mapping[str, MetricName] = {
             "gauge",
             "entity_type",
             "Keys missing from a snapshot that the brake does not let be deleted.",
-            lambda v, _: v.stats.held,
+            lambda v, _: v.held.counts(),
         ),
         MetricName(
             "syncbridge_entities_archived",

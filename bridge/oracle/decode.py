@@ -7,6 +7,7 @@ from typing import Any
 
 import fastavro
 
+from bridge.oracle.certificates import weight
 from bridge.oracle.content import canonical, wire_form
 from bridge.oracle.records import Record, Source
 from bridge.oracle.schemas import SINGLE_OBJECT, Codec, Folder, Registry, UndecodableError, value_of
@@ -38,8 +39,9 @@ class Decoder:
         sides = (envelope[side] for side in ("before", "after"))
         before, after = (None if s is None else canonical(wire_form(s, shape)) for s in sides)
         return Record(
-            entity_type, partition, offset, number, envelope["op"], before, after, _source(envelope["source"])
-        )
+            entity_type, partition, offset, number, envelope["op"], before, after, _source(envelope["source"]),
+            weight=None if after is None else weight(number, codec.written(envelope["after"])),
+        )  # fmt: skip
 
     async def value(self, data: bytes) -> dict[str, Any]:
         """Any value, logical types left as numbers.

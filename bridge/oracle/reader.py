@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from bridge.oracle.decode import Decoder
-from bridge.oracle.records import Gap, Mark, Record
+from bridge.oracle.records import Certificate, Gap, Mark, Record, Told
 from bridge.oracle.schemas import UndecodableError
 
 Place = tuple[str, int]
@@ -96,15 +96,14 @@ async def read_all(bootstrap: str, prefix: str, decoder: Decoder, **settings: An
     return records, broken
 
 
-async def read_gaps(
-    bootstrap: str, prefix: str, decoder: Decoder, **settings: Any
-) -> tuple[tuple[Gap, ...] | None, list[Broken]]:
-    """Reads the gaps that are announced on `<prefix>.bridge.events`.
+async def read_told(bootstrap: str, prefix: str, decoder: Decoder, **settings: Any) -> tuple[Told, list[Broken]]:
+    """Reads gaps and certificates from `<prefix>.bridge.events`.
 
     Returns:
-        The gaps, None if there is nothing at all on that topic; and what could not be decoded.
+        Both, and what could not be decoded.
     """
     gaps: list[Gap] = []
+    certificates: list[Certificate] = []
     broken: list[Broken] = []
     heard = False
     async for m in _to_the_end(bootstrap, settings, lambda topic: topic == f"{prefix}.bridge.events"):
@@ -116,7 +115,16 @@ async def read_gaps(
             continue
         if value.get("event") == "gap":
             gaps.append(Gap(value["shard"], value["from_ms"] * 1000, value["to_ms"] * 1000))
-    return tuple(gaps) if heard else None, broken
+        if value.get("certificate"):
+            certificates.append(_certificate(value, prefix))
+    return Told(tuple(gaps) if heard else None, tuple(certificates)), broken
+
+
+def _certificate(value: dict[str, Any], prefix: str) -> Certificate:
+    proof = value["certificate"]
+    types = {name: (told["count"], told["hash"]) for name, told in proof["types"].items()}
+    offsets = {entity_type_of(topic, prefix) or "": end for topic, end in proof["offsets"].items()}
+    return Certificate(value["shard"], value["seq"], types, offsets)
 
 
 class Follower:

@@ -40,6 +40,7 @@ class Record:
         source: None for a tombstone.
         archived: the tombstone carries the header that tells archiving from deletion.
         read_us: wall time at which a polling reader got it, None if none was polling.
+        weight: what `after` adds to a certificate's sum, None without it.
     """
 
     entity_type: str
@@ -52,6 +53,7 @@ class Record:
     source: Source | None = None
     archived: bool = False
     read_us: int | None = None
+    weight: int | None = None
 
     @property
     def key(self) -> Key:
@@ -108,6 +110,27 @@ class Gap:
     partition: int
     from_us: int
     to_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What the bridge says that a partition of all topics comes to.
+
+    `types` are count and hash by entity type, `offsets` by entity type the first one that is not included.
+    """
+
+    partition: int
+    seq: int
+    types: dict[str, tuple[int, str]]
+    offsets: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the bridge has said about itself; `gaps` is None if it has said nothing at all."""
+
+    gaps: tuple[Gap, ...] | None = None
+    certificates: tuple[Certificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import ssl
 from dataclasses import dataclass
@@ -23,15 +24,26 @@ class UndecodableError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """A schema to read with: `parsed` for fastavro with logical types taken off, `raw` as written."""
+    """A schema to read with: `parsed` for fastavro with logical types taken off, `raw` as written.
+
+    `value` is the `Value` of an envelope, parsed likewise, None for other schemas.
+    """
 
     raw: dict[str, Any]
     parsed: Any
+    value: Any = None
+
+    def written(self, value: dict[str, Any]) -> bytes:
+        """A `Value` of this envelope in Avro's binary form."""
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, self.value, value)
+        return out.getvalue()
 
 
 def codec(raw: dict[str, Any]) -> Codec:
     """Prepares a schema. Logical types are taken off so that fastavro hands out plain numbers."""
-    return Codec(raw, fastavro.parse_schema(_plain(copy.deepcopy(raw))))
+    value = fastavro.parse_schema(_plain(copy.deepcopy(value_of(raw)))) if raw["name"] == "Envelope" else None
+    return Codec(raw, fastavro.parse_schema(_plain(copy.deepcopy(raw))), value)
 
 
 def _plain(schema: Any) -> Any:

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bridge.oracle.certificates import certified
 from bridge.oracle.decode import Decoder
 from bridge.oracle.expectation import Rules
 from bridge.oracle.judge import judge
 from bridge.oracle.ledger import faults_of_the_truth, fetch, read
-from bridge.oracle.reader import Follower, read_all, read_gaps
+from bridge.oracle.reader import Follower, read_all, read_told
 from bridge.oracle.records import Record, Truth
 from bridge.oracle.report import Report
 from bridge.oracle.schemas import Registry
@@ -49,11 +50,13 @@ async def verify(
         rules = replace(rules, now_us=time.time_ns() // 1000)
     decoder = Decoder(registry)
     records, broken = await read_all(bootstrap, prefix, decoder, **settings)
-    announced, unread = await read_gaps(bootstrap, prefix, decoder, **settings)
+    told, unread = await read_told(bootstrap, prefix, decoder, **settings)
     if rules.announced is None:
-        rules = replace(rules, announced=announced)
+        rules = replace(rules, announced=told.gaps)
     marks = follower.marks if follower is not None else ()
     report = judge(_timed(records, follower), await _truth(control_url, tls), rules, marks)
+    if rules.exactly_once:  # else a crash leaves records in the topics that the state does not know of
+        certified(report, records, told.certificates)
     if isinstance(control_url, str):
         for sentence in await faults_of_the_truth(control_url, tls):
             report.blame("truth_wrong", sentence)

@@ -8,20 +8,24 @@ while this one is on its way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from bridge.changes.absence import Absence
+from bridge.changes.absence import Absence, Verdict
+from bridge.changes.certificate import Certificate, Originals, sums
 from bridge.changes.reconciler import Found, Reconciler, Row
+from bridge.changes.resend import MOST_WAITING, Past
 from bridge.changes.state import PublishedState
 from bridge.entities.change import Change, Refused, Unmapped
 from bridge.entities.exact import Inexact, refuse_rounded
-from bridge.kafka.control import Control, Position
+from bridge.kafka.control import Control, LifecycleEvent, Position
 from bridge.kafka.envelope import Archived, Batches, Envelopes, Record
 from bridge.kafka.statelog import Head, StateCodec
 from bridge.shard.chronicle import Chronicle, garbage, judgement
-from bridge.shard.notes import AbsenceDue, Frame, Item, Note, SessionOpened, SnapshotCompleted
+from bridge.shard.notes import AbsenceDue, Decided, Frame, Item, Note, SessionOpened, SnapshotCompleted
 
 LARGE_FRAME_BYTES = 128 * 1024
 SLICE_ROWS = 500
@@ -56,7 +60,9 @@ class Transaction:
         completed: snapshots completed in it.
         oldest_us: arrival of its oldest frame, 0 if it has none.
         archived: lone tombstones by topic; written before `batches`.
-        held: keys that the brake holds now, by type; None if absence was not judged in it.
+        judged: what is told about keys that were missing from a snapshot.
+        answers: to be called when it is committed.
+        ends: where its partitions ended before it, by topic; needed for a completed snapshot.
     """
 
     head: Head
@@ -68,7 +74,9 @@ class Transaction:
     oldest_us: int = 0
     noted: bool = False
     archived: dict[str, Archived] = field(default_factory=dict)
-    held: dict[str, int] | None = None
+    judged: list[LifecycleEvent] = field(default_factory=list)
+    answers: list[Callable[[], None]] = field(default_factory=list)
+    ends: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -88,6 +96,8 @@ class Assembler:
         envelopes: Envelopes,
         control: Control,
         codec: StateCodec,
+        originals: Originals,
+        past: Past,
         absence: Absence,
         archive: bool,
         state_topic: str,
@@ -97,7 +107,7 @@ class Assembler:
         self._state, self._reconciler, self._reader = state, reconciler, reader
         self._envelopes, self._control, self._codec = envelopes, control, codec
         self._state_topic, self._shard, self._divisor = state_topic, shard, divisor
-        self._absence, self._archive = absence, archive
+        self._originals, self._past, self._absence, self._archive = originals, past, absence, archive
         self._chronicle = Chronicle()
 
     def begin(self, head: Head) -> Transaction:
@@ -120,9 +130,21 @@ class Assembler:
                     worked = 0
                     await asyncio.sleep(0)
             elif type(item) is Note:
+                await self._rule(self._absence.appeared(), item.at_ms, transaction, now_ms)
                 if type(item.what) is AbsenceDue:
-                    await self._judge(item, transaction, now_ms)
+                    self._past.digest(MOST_WAITING)
+                    verdicts = self._absence.judge(transaction.head.judged_ms, item.at_ms)
+                    await self._rule(verdicts, item.at_ms, transaction, now_ms)
+                elif type(item.what) is SnapshotCompleted:
+                    await self._certify(transaction)
+                elif type(item.what) is Decided:
+                    await self._decide(item.what, item.at_ms, transaction, now_ms)
                 self._note(item, transaction)
+        await self._rule(self._absence.appeared(), now_ms, transaction, now_ms)
+
+    def rest(self) -> None:
+        """Nothing waits to be written: time for what may be done later."""
+        self._past.digest()
 
     def close(self, transaction: Transaction) -> None:
         """Add the head; the state topic comes last, because without transactions it must not run ahead."""
@@ -208,9 +230,12 @@ class Assembler:
 
     def _add(self, changes: list[Change], last: int, frame: Frame, transaction: Transaction, now_ms: int) -> None:
         head = transaction.head
-        head.seq = self._envelopes.add(
-            changes, head.seq, last, frame.number, frame.arrived_us, now_ms, transaction.batches
-        )
+        for again, run in self._past.runs(changes, now_ms):
+            head.seq = self._envelopes.add(
+                run, head.seq, last, frame.number, frame.arrived_us, now_ms, transaction.batches, resend=again
+            )
+            if again:
+                self._reconciler.counts.resent += len(run)
         transaction.changes += len(changes)
         if self._chronicle.gap is not None:
             self._chronicle.count(changes)
@@ -245,20 +270,42 @@ class Assembler:
         if refused is not None:
             _put(transaction.batches, self._control.dead_letter(refused, at))
 
-    async def _judge(self, note: Note, transaction: Transaction, now_ms: int) -> None:
-        """Delete, archive or hold what the snapshot did not bring; these records come from no frame, so it is 0."""
-        nowhere = Frame(0, b"", None, note.at_ms * 1000)
-        transaction.held = {}
-        for verdict in self._absence.judge(transaction.head.judged_ms, note.at_ms):
+    async def _certify(self, transaction: Transaction) -> None:
+        """Sum the published state up: once for a snapshot, 0.1 s for 100,000 keys, with turns for others."""
+        found = {}
+        for part in sums(self._state, self._originals):
+            if part is None:
+                await asyncio.sleep(0)
+            else:
+                found[part[0]] = part[1]
+        self._chronicle.certificate = Certificate(found, transaction.ends)
+
+    async def _decide(self, decided: Decided, at_ms: int, transaction: Transaction, now_ms: int) -> None:
+        """Carry out what somebody wants to become of held keys, and say how many it were when it is committed."""
+        verdicts = list(
+            self._absence.decide(confirm=decided.confirm, entity_type=decided.entity_type, numbers=decided.numbers)
+        )
+        await self._rule(verdicts, at_ms, transaction, now_ms)
+        counts = Counter(name for verdict in verdicts for name, _ in verdict.released)
+        transaction.answers.append(partial(decided.done, counts))
+
+    async def _rule(self, verdicts: Iterable[Verdict], at_ms: int, transaction: Transaction, now_ms: int) -> None:
+        """Delete, archive, hold or release; these records come from no frame, so it is 0."""
+        nowhere = Frame(0, b"", None, at_ms * 1000)
+        for verdict in verdicts:
+            transaction.noted = True
             last = transaction.head.seq + len(verdict.deleted)
             for start in range(0, len(verdict.deleted), SLICE_ROWS):
                 self._add(verdict.deleted[start : start + SLICE_ROWS], last, nowhere, transaction, now_ms)
                 await asyncio.sleep(0)
             if self._archive:
                 self._envelopes.archive(verdict.archived, transaction.archived, transaction.batches)
-            transaction.held |= verdict.held
-            at = self._position(transaction)
-            events = judgement(verdict, note.at_ms)
+            self._past.archived(verdict.archived)
+            state = transaction.batches[self._state_topic]
+            state.extend(self._codec.held(*key, None) for key in verdict.released)
+            state.extend(self._codec.held(*key, verdict.since_ms) for key in verdict.held)
+            at, events = self._position(transaction), judgement(verdict, at_ms)
+            transaction.judged += events
             _put(transaction.batches, [self._control.event(event, at) for event in events])
             await asyncio.sleep(0)
 

@@ -91,19 +91,35 @@ class Channel:
         return True
 
     def take(self, most_bytes: int) -> list[Item]:
-        """Items in order, whole frames, until `most_bytes` of them are taken (at least one if there is any)."""
-        items, taken, taking = self._items, 0, []
+        """Items in order, whole frames, until `most_bytes` of them are taken (at least one if there is any).
+
+        A completed snapshot is taken alone.
+        """
+        items, taken = self._items, 0
+        taking: list[Item] = []
         while items and taken < most_bytes:
-            item = items.popleft()
-            taking.append(item)
+            item = items[0]
             if type(item) is Frame:
                 taken += _size(item)
+            elif taking and self.alone:
+                break
+            taking.append(items.popleft())
+            if type(item) is Note and type(item.what) is SnapshotCompleted:
+                break
         self.most_bytes = max(self.most_bytes, self.bytes)
         self.bytes -= taken
         if self.bytes <= self._low:
             self._tired = False
             self._let_go()
         return taking
+
+    @property
+    def alone(self) -> bool:
+        """Whether what comes next is a completed snapshot: it is certified, so nothing may be on its way then."""
+        if not self._items:
+            return False
+        item = self._items[0]
+        return type(item) is Note and type(item.what) is SnapshotCompleted
 
     async def wait(self, timeout_s: float, enough_bytes: int = 0) -> bool:
         """Wait until there is something to take, and as much as that; False if it did not come in time."""

@@ -8,16 +8,18 @@ where the gap begins, so that a process which takes over then knows since when e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 
 from bridge.changes.absence import Verdict
+from bridge.changes.certificate import Certificate
 from bridge.entities.change import RECONCILE, Change, Refused
 from bridge.kafka.control import LifecycleEvent
 from bridge.kafka.statelog import Head
 from bridge.shard.notes import (
     AbsenceDue,
     Alive,
+    Decided,
     FrameUnread,
     Note,
     SessionEnded,
@@ -41,10 +43,12 @@ class Chronicle:
 
     Attributes:
         gap: the open interruption, None while there is none (the hot path looks only at that).
+        certificate: what is published when the next snapshot is complete.
     """
 
     def __init__(self) -> None:
         self.gap: Gap | None = None
+        self.certificate: Certificate | None = None
         self._lost_cause = "restart"
 
     def tell(self, note: Note, head: Head) -> list[LifecycleEvent]:
@@ -55,17 +59,17 @@ class Chronicle:
                 return [self._opened(head, at_ms)]
             case SnapshotCompleted(rows):
                 head.snapshot_ms = head.alive_ms = at_ms
-                return [LifecycleEvent("snapshot_completed", at_ms, counts=rows), *self._closed(at_ms)]
+                return [self._completed(rows, at_ms), *self._closed(at_ms)]
             case SessionEnded():
                 self.alive(head, note.what.alive_ms)
                 return [self._lost(note.what, at_ms)]
             case AbsenceDue(snapshot_ms):
                 head.judged_ms = snapshot_ms
                 return []
-            case FrameUnread():
-                return []
             case Alive():
                 self.alive(head, at_ms)
+                return []
+            case Decided() | FrameUnread():
                 return []
             case Stopped():
                 head.clean = True
@@ -86,6 +90,11 @@ class Chronicle:
             self.gap = Gap(head.alive_ms, self._lost_cause)
         head.session += 1
         return LifecycleEvent("session_opened", at_ms)
+
+    def _completed(self, rows: Mapping[str, int], at_ms: int) -> LifecycleEvent:
+        certificate, self.certificate = self.certificate, None
+        proof = None if certificate is None else asdict(certificate)
+        return LifecycleEvent("snapshot_completed", at_ms, counts=rows, certificate=proof)
 
     def _closed(self, at_ms: int) -> list[LifecycleEvent]:
         gap, self.gap = self.gap, None
@@ -108,13 +117,17 @@ class Chronicle:
 
 
 def judgement(verdict: Verdict, at_ms: int) -> list[LifecycleEvent]:
-    """What is said about one type whose keys were missing from a snapshot."""
-    events = []
+    """What is said about one type whose keys were missing from a snapshot, or about those that were held for it."""
+    cause, events = verdict.cause, []
     if verdict.deleted:
         counts = Counter(change[0] for change in verdict.deleted)
-        events.append(LifecycleEvent("deletes_inferred", at_ms, counts=counts))
+        events.append(LifecycleEvent("deletes_inferred", at_ms, cause=cause, counts=counts))
+    elif verdict.released:
+        counts = Counter(name for name, _ in verdict.released)
+        events.append(LifecycleEvent("deletes_released", at_ms, cause=cause, counts=counts))
     if verdict.held:
-        events.append(LifecycleEvent("deletes_held", at_ms, counts=verdict.held))
+        counts = Counter(name for name, _ in verdict.held)
+        events.append(LifecycleEvent("deletes_held", at_ms, cause=cause, counts=counts))
     if verdict.archived:
         counts = Counter(name for name, _ in verdict.archived)
         events.append(LifecycleEvent("archived", at_ms, counts=counts))

@@ -8,6 +8,7 @@ for its successor finds it within a moment and stops, instead of fencing it back
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
@@ -123,6 +124,10 @@ class Claim:
     def accept(self, head: Head) -> None:
         """Kafka has committed up to this head."""
         self.head = head
+
+    async def ends(self) -> Mapping[str, int]:
+        """Offsets at which the shard's partitions of the topics end, by topic; nothing may be on its way."""
+        return await self._patience.wait_for("read_ends", self._log.ends)
 
     async def look(self) -> None:
         """See whether another instance has claimed the shard.

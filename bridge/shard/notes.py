@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -76,11 +76,30 @@ class Alive:
 
 
 @dataclass(frozen=True, slots=True)
+class Decided:
+    """Somebody has decided about deletions that the brake holds.
+
+    Attributes:
+        confirm: delete the keys; else they are forgotten and stay published.
+        entity_type: only this type, None for all.
+        numbers: only these ids, none for all.
+        done: called when it is committed, with the number of keys by type.
+    """
+
+    confirm: bool
+    entity_type: str | None
+    numbers: Collection[int]
+    done: Callable[[Mapping[str, int]], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """We stop in an orderly way; the last thing a writer writes."""
 
 
-What: TypeAlias = SessionOpened | SnapshotCompleted | AbsenceDue | SessionEnded | FrameUnread | Alive | Stopped
+What: TypeAlias = (
+    SessionOpened | SnapshotCompleted | AbsenceDue | SessionEnded | FrameUnread | Alive | Decided | Stopped
+)
 
 
 @dataclass(slots=True)

@@ -30,6 +30,9 @@ class Log(Protocol):
     async def restore(self, on_entity: OnEntity) -> Restored:
         """All committed state."""
 
+    async def ends(self) -> Mapping[str, int]:
+        """Offsets at which the shard's partitions of the topics end, by topic."""
+
     async def commit(self, batches: Batches, timestamp_ms: int, archived: Mapping[str, Archived] | None = None) -> None:
         """Write one transaction, or raise OutcomeUnknown."""
 

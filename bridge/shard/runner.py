@@ -11,7 +11,7 @@ session is thrown away and synced again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from bridge.shard.claim import Claim
 from bridge.shard.notes import (
     AbsenceDue,
     Alive,
+    Decided,
     Frame,
     FrameUnread,
     Note,
@@ -116,6 +117,17 @@ class Runner:
             self._stopping.set()
             if self._conversation is not None:
                 self._conversation.give_up(SessionLost("stopped"))
+
+    async def decide(self, confirm: bool, entity_type: str | None, numbers: Collection[int]) -> Mapping[str, int]:
+        """Have held deletions confirmed (or discarded), in the order of things; the keys by type once committed."""
+        decided: asyncio.Future[Mapping[str, int]] = asyncio.get_running_loop().create_future()
+
+        def done(counts: Mapping[str, int]) -> None:
+            if not decided.done():
+                decided.set_result(counts)
+
+        self._put(Decided(confirm, entity_type, numbers, done))
+        return await decided
 
     # Kafka's side
 

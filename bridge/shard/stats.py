@@ -37,7 +37,6 @@ class ShardStats:
         phase: `starting`, `connecting`, `snapshot`, `live`, `waiting`, `stopped`.
         owned: whether the claim has been committed.
         ready: whether a snapshot has been committed in this process.
-        held: keys that the brake on inferred deletes holds, by entity type.
         behind_ms: age of the oldest event when its transaction was committed, newest transaction.
     """
 
@@ -60,7 +59,6 @@ class ShardStats:
     behind_ms: float = 0.0
     last_server_us: int = 0
     archived: int = 0
-    held: dict[str, int] = field(default_factory=dict)
     lost: Counter[str] = field(default_factory=Counter)
     topics: Counter[str] = field(default_factory=Counter)
     commit: Histogram = field(default_factory=Histogram)

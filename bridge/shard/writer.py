@@ -66,6 +66,8 @@ class Writer:
         while not head.clean:
             if not self._log.fencing:
                 await self._look_for_successor()
+            if transaction.empty and not len(self._channel):
+                self._assembler.rest()
             if transaction.empty and not await self._channel.wait(LOOK_S):
                 continue
             await self._pace()
@@ -81,7 +83,11 @@ class Writer:
             await asyncio.sleep(delay)
 
     async def _add(self, transaction: Transaction) -> None:
-        """Put what waits into a transaction, as far as it has room."""
+        """Put what waits into a transaction, as far as it has room; a completed snapshot only if it is empty."""
+        if self._channel.alone:
+            if not transaction.empty:
+                return
+            transaction.ends = await self._claim.ends()
         waiting = self._channel.bytes
         items = self._channel.take(MOST_BYTES - transaction.taken)
         transaction.taken += waiting - self._channel.bytes
@@ -97,6 +103,8 @@ class Writer:
         try:
             while not committing.done() and following.taken < MOST_BYTES:
                 if await self._channel.wait(LOOK_S, PLENTY_BYTES):
+                    if self._channel.alone:
+                        break  # it is certified when everything before it has been committed
                     await self._add(following)
             await committing
         finally:
@@ -138,10 +146,18 @@ class Writer:
             stats.records += len(tombstones)
             stats.topics[topic] += len(tombstones)
             stats.archived += len(tombstones)
-        if transaction.held is not None:
-            stats.held = transaction.held
+        self._tell(transaction)
         if transaction.completed:
             stats.ready = True
+
+    def _tell(self, transaction: Transaction) -> None:
+        for event in transaction.judged:
+            if event.event == "deletes_held":
+                self._logger.warning("deletes_held", cause=event.cause, **event.counts)
+            else:
+                self._logger.info("absence_judged", outcome=event.event, cause=event.cause, **event.counts)
+        for answer in transaction.answers:
+            answer()
 
     async def _look_for_successor(self) -> None:
         """Without transactions nobody is fenced, so the claim is looked at every few seconds."""

@@ -13,11 +13,9 @@ from typing import Any
 import orjson
 
 from bridge.app.reading import frame_reader, read_rows
-from bridge.app.shards import Shared, _assembler, _codec, kinds
+from bridge.app.shards import Memory, Shared, _assembler, _codec, kinds
 from bridge.changes.reconciler import Reconciler
-from bridge.changes.state import PublishedState
 from bridge.config import load
-from bridge.entities.catalogue import CATALOGUE
 from bridge.entities.encoder import Encoder
 from bridge.kafka.client import Cluster
 from bridge.kafka.framing import SingleObject
@@ -45,12 +43,13 @@ def main() -> None:
 
 
 def _measure(shared: Shared, per_frame: int) -> dict[str, float]:
-    state = PublishedState(CATALOGUE)
+    memory = Memory()
+    state = memory.state
     known = kinds(state, shared.encoders, "modAccountId")
     reconciler = Reconciler(state, known, divisor=4, remainder=0, max_value_bytes=900_000)
     framing = SingleObject()
     codec = _codec(shared.settings, framing)
-    assembler = _assembler(shared, 0, framing, codec, state, known, reconciler, 1)
+    assembler = _assembler(shared, 0, framing, codec, memory, known, reconciler, 1)
     figures: dict[str, list[float]] = {"loads": [], "rows": [], "encode": [], "reconcile": [], "assemble": []}
     for _ in range(ROUNDS):
         raw = payloads(per_frame, EVENTS)

@@ -21,8 +21,8 @@ from aiokafka import AIOKafkaProducer
 from bridge.devkit.kafka import EmbeddedKafka
 from bridge.devkit.registry import DevRegistry
 from bridge.oracle.decode import Decoder
-from bridge.oracle.reader import Follower, read_gaps
-from bridge.oracle.records import Gap
+from bridge.oracle.reader import Follower, read_told
+from bridge.oracle.records import Certificate, Gap, Told
 from bridge.oracle.schemas import mark, shipped
 from bridge.oracle.verify import verify
 from bridge.simulator.options import Options
@@ -268,22 +268,24 @@ async def test_a_wrong_account_is_found_wrong(kafka: EmbeddedKafka, unique_prefi
     assert set(report.wrong) == {"source_wrong"}
 
 
-async def test_gaps_are_read_from_their_topic(kafka: EmbeddedKafka, unique_prefix: str) -> None:
+async def test_gaps_and_certificates_are_read_from_their_topic(kafka: EmbeddedKafka, unique_prefix: str) -> None:
     bootstrap, topic = kafka.bootstrap_servers, f"{unique_prefix}.bridge.events"
     schema = _file("control/Event.avsc")
     event = {
         "event": "gap", "ts_ms": 9, "shard": 1, "divisor": 2, "epoch": 1, "seq": 5, "session": 2, "cause": "dropped",
-        "code": None, "reason": None, "from_ms": 7, "to_ms": 9, "counts": {},
+        "code": None, "reason": None, "from_ms": 7, "to_ms": 9, "counts": {}, "certificate": None,
     }  # fmt: skip
-    assert await read_gaps(bootstrap, unique_prefix, Decoder()) == (None, [])
+    proof = {"types": {"order": {"count": 2, "hash": "07"}}, "offsets": {f"{unique_prefix}.order": 4}}
+    completed = {**event, "event": "snapshot_completed", "certificate": proof}
+    assert await read_told(bootstrap, unique_prefix, Decoder()) == (Told(), [])
     await create(bootstrap, topic, partitions=DIVISOR)
     head = b"\xc3\x01" + mark(schema)
     async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
-        for value in (event, {**event, "event": "stopped"}):
+        for value in (event, completed, {**event, "event": "stopped"}):
             await producer.send_and_wait(topic, head + _avro(fastavro.parse_schema(schema), value), partition=1)
         await producer.send_and_wait(topic, b"rubbish", partition=0)
-    gaps, broken = await read_gaps(bootstrap, unique_prefix, Decoder())
-    assert gaps == (Gap(1, 7000, 9000),)
+    told, broken = await read_told(bootstrap, unique_prefix, Decoder())
+    assert told == Told((Gap(1, 7000, 9000),), (Certificate(1, 5, {"order": (2, "07")}, {"order": 4}),))
     assert [place[:3] for place in broken] == [(topic, 0, 0)]
 
 

@@ -45,7 +45,17 @@ PURE = (
     *(f"devkit/{name}.py" for name in ("avro", "compatibility", "subjects", "view")),
     *(
         f"oracle/{name}.py"
-        for name in ("atomicity", "content", "continuity", "expectation", "frames", "judge", "records", "report")
+        for name in (
+            "atomicity",
+            "certificates",
+            "content",
+            "continuity",
+            "expectation",
+            "frames",
+            "judge",
+            "records",
+            "report",
+        )
     ),
     "simulator/[!_]*.py",
 )

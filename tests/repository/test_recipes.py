@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import fastavro
 
+from bridge.changes.certificate import Originals, sums
+from bridge.changes.state import PublishedState
 from bridge.entities import schemas
 from bridge.entities.change import CREATE, DELETE, INITIAL, LIVE, READ, UPDATE, Change
 from bridge.entities.encoder import Encoder
@@ -100,6 +103,27 @@ def test_completeness_is_seen_and_so_is_a_loss() -> None:
     assert recipe("missing")(found) == []
     assert recipe("missing")([e for e in found if e["source"]["seq"] != 3]) == [3]
     assert recipe("missing")([]) == []
+
+
+def test_a_certificate_can_be_worked_out_from_the_topics() -> None:
+    state = PublishedState(TYPES)
+    values: dict[int, bytes] = {}
+    for name, _, key, value in written():
+        if name == "order":
+            if value is None or value["after"] is None:
+                values.pop(key["id"], None)
+            else:
+                values[key["id"]] = again(value["after"], schemas.value_schema("order"))
+    state.restore("order", 8, (content("order", id=8), None, None))
+    (certified,) = [part[1] for part in sums(state, Originals()) if part is not None]
+    assert recipe("comes_to")(values) == asdict(certified)
+    assert recipe("comes_to")({8: b"other"}) != asdict(certified)
+
+
+def again(value: dict[str, Any], schema: dict[str, Any]) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), value)
+    return out.getvalue()
 
 
 def test_frames_are_given_out_when_they_are_whole() -> None:

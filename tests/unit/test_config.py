@@ -194,6 +194,7 @@ SECRETS = (
     ("kafka", "sasl_token"),
     ("kafka", "ssl_password"),
     ("registry", "password"),
+    ("http", "admin_token"),
 )
 
 

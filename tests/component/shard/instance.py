@@ -11,7 +11,7 @@ import orjson
 
 from bridge.app import cluster as parts
 from bridge.app.reading import frame_reader
-from bridge.app.shards import Shared, build
+from bridge.app.shards import Shared, SystemClock, build
 from bridge.config import Settings, load
 from bridge.errors import SessionLost
 from bridge.kafka.framing import Framing
@@ -35,6 +35,7 @@ class Desk:
         self.now_us = NOON_US
         self._waiting: deque[Callable[[Listener], None]] = deque()
         self._more = asyncio.Event()
+        self._talk: Talk | None = None
 
     def live(self, *entities: dict[str, Any], event: str = "Updated") -> None:
         for entity in entities:
@@ -43,6 +44,11 @@ class Desk:
     def snapshot(self, *entities: dict[str, Any]) -> None:
         self._frame({"i": 1, "s": 200, "d": {"orders": list(entities)}})
         self._put(lambda listener: listener.snapshot_completed({"orders": len(entities)}))
+
+    def hang_up(self) -> None:
+        """End the present conversation."""
+        if self._talk is not None:
+            self._talk.give_up(SessionLost("dropped"))
 
     def lose(self) -> int:
         """Forget what has not been delivered; how much that was."""
@@ -63,7 +69,8 @@ class Desk:
 
     def converse(self, listener: Listener) -> Talk:
         self.conversations += 1
-        return Talk(self, listener)
+        self._talk = Talk(self, listener)
+        return self._talk
 
     def delay(self, lost: SessionLost, useful: bool) -> float:  # noqa: ARG002 - never matters here
         return 0.01
@@ -141,9 +148,13 @@ def framed(framing: Framing) -> Callable[[], Awaitable[Framing]]:
 class Instance:
     """One process' worth of shard 0, running until it is stopped or ends by itself."""
 
-    def __init__(self, settings: Settings, framing: Callable[[], Awaitable[Framing]]) -> None:
+    def __init__(
+        self, settings: Settings, framing: Callable[[], Awaitable[Framing]], clock: SystemClock | None = None
+    ) -> None:
         self.desk = Desk()
-        shared = self.shared = Shared(settings, parts.cluster(settings), frame_reader(), framing)
+        shared = self.shared = Shared(
+            settings, parts.cluster(settings), frame_reader(), framing, clock=clock or SystemClock()
+        )
         self.name = shared.instance
         self.runner: Runner
         self.runner, self.view = build(shared, 0, self.desk)

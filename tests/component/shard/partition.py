@@ -66,6 +66,9 @@ class PartitionLog:
     async def restore(self, on_entity: OnEntity) -> Restored:
         return self._read(on_entity)
 
+    async def ends(self) -> dict[str, int]:
+        return {topic: len(records) for topic, records in self._partition.topics.items()}
+
     async def commit(
         self,
         batches: Batches,

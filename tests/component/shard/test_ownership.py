@@ -146,7 +146,7 @@ async def test_an_overflow_tells_since_when_events_are_missing(start: Start, par
     pressure = {"high_water_kb": 64, "memory_mb": 1}
     only, log = start(settings=settings_of("127.0.0.1:1", "p", "exactly_once", pressure=pressure))
     only.desk.snapshot(order(1))
-    await only.published(1)
+    await only.until(lambda: ("snapshot_completed", None) in events(partition))
     held = log.commits + 1
     log.held[held] = asyncio.Event()
     only.desk.live(order(2))

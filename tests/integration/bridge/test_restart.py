@@ -56,6 +56,7 @@ async def test_restarts_publish_nothing_for_what_has_not_changed(scene: Make, de
     report = await made.judge(exactly_once=exactly_once, uncertain_clean_us=UNREAD_US)
     assert {fault for fault, count in report.wrong.items() if count} <= allowed, report.offences[:5]
 
+    assert report.certificates == (6 if exactly_once else 0)
     await lifecycle_is_told(made)
     await other_framing_is_refused(made)
 

@@ -14,7 +14,7 @@ from bridge.errors import KafkaUnavailable, KafkaUnusable
 from bridge.kafka.client import Cluster
 from bridge.kafka.producer import Producer
 from bridge.kafka.restore import TAIL_RECORDS, read_head, read_state
-from bridge.kafka.statelog import Head, KeyFraming, StateCodec, StoredEntity
+from bridge.kafka.statelog import Head, KeyFraming, StateCodec, StoredEntity, StoredHeld
 from tests.integration.kafka.conftest import MakeProducer
 from tests.integration.writing import create
 
@@ -45,9 +45,9 @@ class Table:
     """What a restore leaves, and how often it was told."""
 
     def __init__(self) -> None:
-        self.entities: dict[tuple[str, int], StoredEntity] = {}
+        self.entities: dict[tuple[str, int], StoredEntity | StoredHeld] = {}
 
-    def __call__(self, name: str, number: int, content: StoredEntity | None) -> None:
+    def __call__(self, name: str, number: int, content: StoredEntity | StoredHeld | None) -> None:
         if content is None:
             self.entities.pop((name, number), None)
         else:

@@ -41,6 +41,9 @@ class Trouble:
     async def restore(self, on_entity: OnEntity) -> Restored:
         return await self._log.restore(on_entity)
 
+    async def ends(self) -> dict[str, int]:
+        return await self._log.ends()
+
     async def commit(self, batches: Batches, timestamp_ms: int, archived: Mapping[str, Archived] | None = None) -> None:
         self.commits += 1
         fault = self._faults.get(self.commits)

@@ -238,7 +238,7 @@ async def test_a_topic_that_takes_no_large_records_any_more_ends_the_shard_and_s
 async def test_a_kafka_that_freezes_costs_no_session(kafka: EmbeddedKafka, settings: Settings, start: Start) -> None:
     instance = start()
     instance.desk.snapshot(order(1))
-    await instance.published(1)
+    await instance.until(lambda: instance.runner.stats.ready)
     kafka.pause()
     try:
         for number in range(2, 8):

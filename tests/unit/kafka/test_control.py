@@ -66,6 +66,7 @@ def test_event_has_all_it_was_given_and_its_place(codec: Control) -> None:
     assert found == {
         "event": "gap", "shard": 2, "divisor": 4, "epoch": 3, "seq": 40, "session": 5,
         "cause": "idle", "code": 1006, "reason": "r", "counts": {"order": 3},
+        "certificate": None,
     }  # fmt: skip
 
 

@@ -9,7 +9,18 @@ import pytest
 from bridge.entities import schemas
 from bridge.entities.primitives import varint
 from bridge.kafka.framing import Confluent, Framing, SingleObject
-from bridge.kafka.statelog import FRAMING_ID, HEAD_ID, Head, KeyFraming, StateCodec, StoredEntity, read_key, read_value
+from bridge.kafka.statelog import (
+    FRAMING_ID,
+    HEAD_ID,
+    HELD,
+    Head,
+    KeyFraming,
+    StateCodec,
+    StoredEntity,
+    StoredHeld,
+    read_key,
+    read_value,
+)
 
 STATE = "p.bridge.state"
 FRAMINGS: list[Framing] = [SingleObject(), Confluent({f"{STATE}-key": 17, f"{STATE}-value": 1 << 24})]
@@ -71,6 +82,17 @@ def test_entity_comes_back(framing: Framing, account: int | None, user: int | No
     assert read_value(record) == StoredEntity(b"8 bytes!", account, user, value)
     content = by_fastavro(framing, "State", record)["content"]
     assert content == {"schema": b"8 bytes!", "account_id": account, "user_id": user, "value": value}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS, ids=lambda framing: framing.name)
+def test_held_deletion_comes_back_and_can_be_taken_out(framing: Framing) -> None:
+    made = codec(framing)
+    key, value = made.held("account", 2**40, 1_766_000_000_000)
+    assert value is not None
+    assert read_key(key) == (f"{HELD}account", 2**40)
+    assert read_value(value) == StoredHeld(1_766_000_000_000)
+    assert by_fastavro(framing, "State", value)["content"] == {"since_ms": 1_766_000_000_000}
+    assert made.held("account", 2**40, None) == (key, None)
 
 
 def test_records_of_another_framing_can_still_be_read() -> None:

@@ -152,6 +152,20 @@ async def test_drop_takes_the_frames_and_lets_reading_go_on() -> None:
     assert not await reading.channel.wait(0)
 
 
+async def test_a_completed_snapshot_is_taken_alone() -> None:
+    channel = Reading().channel
+    items: list[Item] = [frame(), NOTE, Note(SnapshotCompleted(), 1), frame()]
+    for item in items:
+        channel.put(item)
+    assert not channel.alone
+    assert channel.take(HIGH) == items[:2]
+    assert channel.alone
+    assert channel.take(HIGH) == items[2:3]
+    assert not channel.alone
+    assert channel.take(HIGH) == items[3:]
+    assert not channel.alone
+
+
 async def test_drop_keeps_the_sessions_and_says_of_each_what_is_missing() -> None:
     channel = Reading().channel
     items: list[Item] = [
@@ -169,7 +183,8 @@ async def test_drop_keeps_the_sessions_and_says_of_each_what_is_missing() -> Non
         channel.put(item)
     dropped = channel.drop()
     assert (dropped.frames, dropped.latest, dropped.first_us) == (3, 1, 20_000)
-    assert channel.take(HIGH) == [items[0], Note(ended(20, 2), 41), items[5]]
+    assert channel.take(HIGH) == [items[0]]
+    assert channel.take(HIGH) == [Note(ended(20, 2), 41), items[5]]
 
 
 async def test_drop_of_no_frame_changes_nothing() -> None:

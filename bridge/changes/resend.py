@@ -1,0 +1,101 @@
+"""Which events near the session roll are the session's own, sent once more (protocol section 14). Pure.
+
+Nothing on the wire tells them apart. They are recognised by content: an event that gives a key a content it has had
+before, or brings an archived key back. For that the hashes of the latest contents of every session-type key are kept,
+and when it was seen last. Working them out may wait: outside of that time `runs` only keeps a frame's changes, and
+`digest` is for idle moments.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+
+from bridge.changes.roll import resend_window
+from bridge.changes.state import PublishedState
+from bridge.entities.change import LIVE, Change
+
+CONTENTS = 16
+"""Former contents that are remembered of each key."""
+MOST_WAITING = 2000
+"""Frames whose changes may wait to be digested; in a flood the oldest are forgotten."""
+SLICE_FRAMES = 50
+
+
+class Past:
+    """The past of session-type keys since the process started.
+
+    Args:
+        session_types: entity types that the roll archives.
+    """
+
+    def __init__(self, state: PublishedState, session_types: Collection[str]) -> None:
+        self._tables = {name: state.tables[name] for name in session_types}
+        self._contents: dict[str, dict[int, list[int]]] = {name: {} for name in session_types}
+        self._seen_ms: dict[str, dict[int, int]] = {name: {} for name in session_types}
+        self._archived: dict[str, set[int]] = {name: set() for name in session_types}
+        self._waiting: deque[tuple[int, Sequence[Change]]] = deque(maxlen=MOST_WAITING)
+        self._from_ms = self._to_ms = 0
+
+    def digest(self, frames: int = SLICE_FRAMES) -> bool:
+        """Look at some of what was kept; whether there is more."""
+        while self._waiting and frames:
+            frames -= 1
+            now_ms, changes = self._waiting.popleft()
+            for change in changes:
+                self._note(change, now_ms)
+        return bool(self._waiting)
+
+    def runs(self, changes: list[Change], now_ms: int) -> Sequence[tuple[bool, list[Change]]]:
+        """The changes of a frame in order, in runs that are sent again (True) and that are not; hot."""
+        if now_ms < self._from_ms:
+            self._waiting.append((now_ms, changes))
+            return ((False, changes),)
+        if now_ms >= self._to_ms:
+            self._forget()
+            self._from_ms, self._to_ms = resend_window(now_ms)
+            return self.runs(changes, now_ms)
+        while self.digest():
+            pass
+        return [(again, list(run)) for again, run in groupby(changes, lambda change: self._sort(change, now_ms))]
+
+    def _sort(self, change: Change, now_ms: int) -> bool:
+        again = self._is_again(change)
+        self._note(change, now_ms)
+        return again
+
+    def seen_since(self, entity_type: str, number: int, since_ms: int) -> bool:
+        """Whether a key has been seen at this moment or later, as far as we know."""
+        return self._seen_ms[entity_type].get(number, since_ms - 1) >= since_ms
+
+    def archived(self, keys: Iterable[tuple[str, int]]) -> None:
+        """These have been archived; should they come back near the roll, they are sent again."""
+        for entity_type, number in keys:
+            self._archived[entity_type].add(number)
+
+    def _forget(self) -> None:
+        """The time near a roll is over: what is no longer published need not be remembered."""
+        for name, table in self._tables.items():
+            self._archived[name].clear()
+            for known in (self._contents[name], self._seen_ms[name]):
+                for number in [n for n in known if n not in table]:
+                    del known[number]
+
+    def _is_again(self, change: Change) -> bool:
+        entity_type, number, after = change[0], change[1], change[4]
+        if change[8] is not LIVE or after is None or entity_type not in self._contents:
+            return False
+        contents = self._contents[entity_type].get(number, ())
+        return hash(after) in contents or number in self._archived[entity_type]
+
+    def _note(self, change: Change, now_ms: int) -> None:
+        entity_type, number, before = change[0], change[1], change[3]
+        known = self._contents.get(entity_type)
+        if known is None:
+            return
+        self._seen_ms[entity_type][number] = now_ms
+        if before is not None:
+            contents = known.setdefault(number, [])
+            contents.append(hash(before))
+            del contents[:-CONTENTS]
