@@ -37,6 +37,10 @@ integration: $(STAMP) ## the tests that need the embedded Kafka
 	$(BIN)/syncbridge broker --fetch-only
 	$(BIN)/pytest -m kafka $(PYTEST_ARGS)
 
+oracle: $(STAMP) ## play every scenario at full size; ORACLE="NAME ... --small" chooses, --list tells
+	$(BIN)/syncbridge broker --fetch-only
+	$(BIN)/python -m tests.scenarios $(ORACLE)
+
 mutants: $(STAMP) ## plant each known bug in a copy and see its tests fail; MUTANTS="NAME ... --jobs N" chooses
 	$(BIN)/syncbridge broker --fetch-only
 	$(BIN)/python -m tests.mutants $(MUTANTS)
@@ -61,4 +65,4 @@ lock: $(STAMP) ## write requirements-dev.txt anew from pyproject.toml (needs uv)
 clean: ## remove the environment and all caches of this folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist conformance-report
 
-.PHONY: help venv demo test check integration mutants conformance bench format schemas lock clean
+.PHONY: help venv demo test check integration oracle mutants conformance bench format schemas lock clean
