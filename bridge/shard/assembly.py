@@ -336,5 +336,5 @@ def _refuse_rounded(unmapped: list[Unmapped]) -> None:
 def _row_slices(rows: list[Row]) -> Iterator[list[Row]]:
     """The same rows in the same order, cut so that none has more than a slice of entities."""
     for entity_type, event_type, entities, list_name, snapshot in rows:
-        for start in range(0, len(entities), SLICE_ROWS):
+        for start in range(0, len(entities) or 1, SLICE_ROWS):  # an empty list was there, which is something to know
             yield [(entity_type, event_type, entities[start : start + SLICE_ROWS], list_name, snapshot)]
