@@ -222,10 +222,21 @@ async def _close_hard(producer: AIOKafkaProducer) -> None:
         sender, accumulator = producer._sender, producer._message_accumulator  # noqa: SLF001
         if sender is not None and sender.sender_task is not None:
             sender.sender_task.cancel()
-        accumulator.fail_all(foreign.ProducerClosed())
+        _fail_all(accumulator)
         for connection in connections | _transports(producer):
             connection.abort()
         await _close_client(producer)
+
+
+def _fail_all(accumulator: Any) -> None:
+    """Fail what still waits, and look at each error: nobody else will, and asyncio would tell all of them."""
+    batches = [batch for waiting in accumulator._batches.values() for batch in waiting]  # noqa: SLF001
+    batches += accumulator._pending_batches  # noqa: SLF001
+    accumulator.fail_all(foreign.ProducerClosed())
+    for batch in batches:
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+            if future.done():
+                _seen(future)
 
 
 def _transports(producer: AIOKafkaProducer) -> set[asyncio.WriteTransport]:

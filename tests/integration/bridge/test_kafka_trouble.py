@@ -23,6 +23,7 @@ async def own_kafka() -> AsyncIterator[EmbeddedKafka]:
         yield broker
 
 
+@pytest.mark.timeout(480)  # three troubles in one bridge's life, each with waits of Kafka's own
 async def test_kafka_away_killed_and_frozen(scene: Make, own_kafka: EmbeddedKafka) -> None:
     made = await scene(kafka=own_kafka)
     await own_kafka.kill()

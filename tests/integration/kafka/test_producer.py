@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from typing import Any
 
@@ -198,7 +199,11 @@ async def commits_again(producer: Any, batches: list[Any]) -> None:
 
 @pytest.mark.parametrize("size", [100, 20_000], ids=["small", "more than the sockets hold"])
 async def test_a_frozen_broker_costs_a_bounded_time_and_never_half_a_transaction(
-    fragile: EmbeddedKafka, there: tuple[Cluster, list[str]], make_producer: MakeProducer, size: int
+    fragile: EmbeddedKafka,
+    there: tuple[Cluster, list[str]],
+    make_producer: MakeProducer,
+    size: int,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     cluster, names = there
     producer = make_producer(cluster, timeout_s=1.0)
@@ -210,6 +215,8 @@ async def test_a_frozen_broker_costs_a_bounded_time_and_never_half_a_transaction
                 await producer.commit([(name, batch("unsettled", 800, size)) for name in names], timestamp_ms=1000)
     finally:
         fragile.resume()
+    gc.collect()
+    assert "never retrieved" not in caplog.text
     await commits_again(make_producer(cluster), [(name, batch("after")) for name in names])
     found = texts(await read_topics(fragile.bootstrap_servers, *names))
     assert found["after"] == 6
