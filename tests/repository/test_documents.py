@@ -328,7 +328,7 @@ def test_the_changelog_begins_with_what_is_unreleased() -> None:
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    top = [path for path in ROOT.iterdir() if path.is_file() and path.name not in {".env", "syncbridge.toml"}]
+    top = [path for path in ROOT.iterdir() if path.is_file() and path.name not in {".git", ".env", "syncbridge.toml"}]
     below = [path for folder in KEPT for path in (ROOT / folder).rglob("*") if path.is_file()]
     for path in sorted({*top, *below}):
         if path.suffix in SUFFIXES and "__pycache__" not in path.parts:
