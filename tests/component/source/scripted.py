@@ -19,7 +19,7 @@ from tests.unit.source.driving import PLAN, TOKEN
 
 Script = Callable[[ServerConnection], Awaitable[None]]
 QUICK = SessionLimits(
-    heartbeat_s=0.05, idle_s=2.0, open_s=2.0, authorize_s=2.0, sync_s=2.0, snapshot_quiet_s=0.05, stall_s=5.0
+    heartbeat_s=0.05, idle_s=20.0, open_s=20.0, authorize_s=20.0, sync_s=20.0, snapshot_quiet_s=0.05, stall_s=5.0
 )
 PATIENCE_S = 30.0
 

@@ -216,7 +216,8 @@ async def test_status_and_page_are_there(run: Run) -> None:
 
 async def test_log_has_lines_for_sessions_and_none_for_events(run: Run) -> None:
     lines = run.bridge.log()
-    assert Counter(x["event"] for x in lines if x.get("shard") is not None) == {
+    # Warnings tell of a machine or a Kafka that is slow.
+    assert Counter(x["event"] for x in lines if x.get("shard") is not None and x["level"] == "info") == {
         "shard_claimed": 3,
         "snapshot_completed": 3 * (len(SHAPES) + 1),
         "session_ended": 3 * len(SHAPES),
