@@ -1,10 +1,10 @@
 # The bridge in a small image. Everything installed is pinned and verified by hash (requirements-dev.txt); the second
 # stage gets only what the bridge itself needs: no test tools, no embedded Kafka, no compiler.
-FROM python:3.11-slim AS build
+FROM python:3.11 AS build
 WORKDIR /src
 COPY requirements-dev.txt ./
 RUN pip download --quiet --require-hashes --dest /wheels --requirement requirements-dev.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml hatch_build.py README.md ./
 COPY schemas schemas
 COPY bridge bridge
 RUN python -m venv /opt/syncbridge \

@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+NATIVE := $(VENV)/.accelerator
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 JOBS ?= 2
@@ -20,35 +21,39 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-venv: $(STAMP) ## create the environment (.venv)
+$(NATIVE): $(STAMP) bridge/speed/build.py $(wildcard bridge/speed/*.[ch])
+	$(BIN)/python -m bridge.speed
+	@touch $@
 
-demo: $(STAMP) ## everything embedded, with a live view; DEMO_ARGS="--seconds 20 --json" verifies and exits
+venv: $(NATIVE) ## create the environment (.venv)
+
+demo: $(NATIVE) ## everything embedded, with a live view; DEMO_ARGS="--seconds 20 --json" verifies and exits
 	$(BIN)/syncbridge demo $(DEMO_ARGS)
 
 test: check integration ## everything: check, then integration on the embedded Kafka
 
-check: $(STAMP) ## format, lint, types, unit, property, component: everything without Kafka
+check: $(NATIVE) ## format, lint, types, unit, property, component: everything without Kafka
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not kafka" -n $(JOBS) --dist loadscope $(PYTEST_ARGS)
 
-integration: $(STAMP) ## the tests that need the embedded Kafka
+integration: $(NATIVE) ## the tests that need the embedded Kafka
 	$(BIN)/syncbridge broker --fetch-only
 	$(BIN)/pytest -m kafka $(PYTEST_ARGS)
 
-oracle: $(STAMP) ## play every scenario at full size; ORACLE="NAME ... --small" chooses, --list tells
+oracle: $(NATIVE) ## play every scenario at full size; ORACLE="NAME ... --small" chooses, --list tells
 	$(BIN)/syncbridge broker --fetch-only
 	$(BIN)/python -m tests.scenarios $(ORACLE)
 
-mutants: $(STAMP) ## plant each known bug in a copy and see its tests fail; MUTANTS="NAME ... --jobs N" chooses
+mutants: $(NATIVE) ## plant each known bug in a copy and see its tests fail; MUTANTS="NAME ... --jobs N" chooses
 	$(BIN)/syncbridge broker --fetch-only
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
-conformance: $(STAMP) ## go through the vendor's checklist at real pace (5 min); writes conformance-report/
+conformance: $(NATIVE) ## go through the vendor's checklist at real pace (5 min); writes conformance-report/
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_ARGS)
 
-bench: $(STAMP) ## measure speed, latency, snapshot, restart and memory; writes bench-<time>.json
+bench: $(NATIVE) ## measure speed, latency, snapshot, restart and memory; writes bench-<time>.json
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 format: $(STAMP) ## format and fix what can be fixed
@@ -63,6 +68,6 @@ lock: $(STAMP) ## write requirements-dev.txt anew from pyproject.toml (needs uv)
 		--no-emit-index-url --extra embedded --extra uvloop --group dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove the environment and all caches of this folder
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist conformance-report
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist bridge/speed/*.so conformance-report
 
 .PHONY: help venv demo test check integration oracle mutants conformance bench format schemas lock clean

@@ -29,7 +29,7 @@ from bridge.errors import ConfigurationError
 
 ENV_PREFIX = "SYNCBRIDGE_"
 DEFAULT_FILE = Path("syncbridge.toml")
-OTHER_VARIABLES = (f"{ENV_PREFIX}CACHE", f"{ENV_PREFIX}MAVEN_URL")
+OTHER_VARIABLES = (f"{ENV_PREFIX}CACHE", f"{ENV_PREFIX}MAVEN_URL", f"{ENV_PREFIX}PURE")
 """Variables of ours that are not settings: they belong to the embedded Kafka."""
 DEMO_HOST, LIVE_HOST = "demo.tradovateapi.com", "live.tradovateapi.com"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bridge.changes.reconciler import Row
@@ -9,11 +10,6 @@ from bridge.entities.change import Unmapped
 from bridge.shard.assembly import Reader, Reading
 from bridge.source import forward
 from bridge.source.rows import Rows, rows
-
-
-def frame_reader() -> Reader:
-    """The reader of the broker's frames."""
-    return Reader(messages=_messages, rows=read_rows)
 
 
 def _messages(raw: bytes, exact: bool) -> list[Any]:
@@ -39,14 +35,24 @@ def read_rows(messages: list[Any]) -> Reading:
                     continue
         except (KeyError, TypeError):
             pass  # some other form: below
-        _read_any(message, known, unknown)
+        read_any(message, known, unknown)
     return known, unknown
 
 
-def _read_any(message: Any, known: list[Row], unknown: list[Unmapped]) -> None:
+def read_any(message: Any, known: list[Row], unknown: list[Unmapped]) -> None:
+    """Append the rows of a message of any form."""
     for part in rows(message):
         if isinstance(part, Rows):
             known.append(part)
         else:
             in_list = part.reason == "list"
             unknown.append(Unmapped(part.name or part.reason, None, part.name if in_list else None, in_list, part.raw))
+
+
+def frame_reader(read: Callable[[list[Any]], Reading] = read_rows) -> Reader:
+    """The reader of the broker's frames.
+
+    Args:
+        read: messages to rows, in Python or compiled.
+    """
+    return Reader(messages=_messages, rows=read)

@@ -11,7 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from bridge.app import cluster as parts
-from bridge.app import garbage
+from bridge.app import garbage, implementation
 from bridge.app.reading import frame_reader
 from bridge.app.shards import VERSION, Shared, build
 from bridge.app.source import broker, plan, warn_of_unknown_types
@@ -25,6 +25,7 @@ from bridge.operate.metrics import ShardCollector, ShardView, SourceView
 from bridge.shard.fleet import Fleet
 from bridge.shard.patience import Patience
 from bridge.source.conversation import ShardSource
+from bridge.speed.choice import IMPLEMENTATION, REASON
 
 T = TypeVar("T")
 
@@ -62,14 +63,16 @@ class Bridge:
         Raises:
             BridgeError: as its exit code says.
         """
-        self._logger.info("starting", version=VERSION, **self._about())
+        self._logger.info("starting", version=VERSION, **self._about(), accelerator=REASON)
         warn_of_unknown_types(self._settings)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._broker)
             cluster, patience = parts.cluster(self._settings), Patience(self._logger)
             checking = self._background(stack, patience.wait_for("check_topics", lambda: self._check(cluster)))
             framing = self._background(stack, self._framing(checking, patience))
-            shared = Shared(self._settings, cluster, frame_reader(), lambda: asyncio.shield(framing))
+            shared = Shared(
+                self._settings, cluster, frame_reader(implementation.READ_ROWS), lambda: asyncio.shield(framing)
+            )
             built = [build(shared, r, ShardSource(self._broker, wanted)) for r, wanted in self._plans.items()]
             self.shards[:] = [view for _, view in built]
             await self._serve(stack, shared)
@@ -129,6 +132,7 @@ class Bridge:
         settings = self._settings
         return {
             "prefix": settings.prefix,
+            "implementation": IMPLEMENTATION,
             "environment": settings.source.environment,
             "delivery": settings.kafka.delivery,
             "bootstrap_servers": settings.kafka.bootstrap_servers,

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 
 from bridge.app import cluster as parts
+from bridge.app.implementation import ENCODER, ENVELOPES, RECONCILER
 from bridge.changes.absence import Absence, Brake
 from bridge.changes.certificate import Originals
 from bridge.changes.held import HeldKeys
@@ -29,7 +30,7 @@ from bridge.entities.ownership import account_hop, direct_owner, user_hop
 from bridge.errors import KafkaUnusable
 from bridge.kafka.client import Cluster
 from bridge.kafka.control import Control
-from bridge.kafka.envelope import Envelopes, Origin, TypeBytes
+from bridge.kafka.envelope import Origin, TypeBytes
 from bridge.kafka.framing import Framing
 from bridge.kafka.shardlog import ShardLog
 from bridge.kafka.statelog import HELD, OnEntity, StateCodec, StoredEntity, StoredHeld
@@ -74,7 +75,7 @@ class Shared:
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     clock: SystemClock = field(default_factory=SystemClock)
     encoders: Mapping[str, Encoder] = field(
-        default_factory=lambda: {name: Encoder(name, schemas.value_schema(name)) for name in CATALOGUE}
+        default_factory=lambda: {name: ENCODER(name, schemas.value_schema(name)) for name in CATALOGUE}
     )
 
     def drift(self) -> Iterator[tuple[str, str, str, int]]:
@@ -101,7 +102,7 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
     memory = Memory()
     state = memory.state
     known = kinds(state, shared.encoders, settings.sharding.expression)
-    reconciler = Reconciler(
+    reconciler = RECONCILER(
         state,
         known,
         divisor=settings.sharding.divisor,
@@ -273,7 +274,7 @@ def _assembler(
         state=memory.state,
         reconciler=reconciler,
         reader=shared.reader,
-        envelopes=Envelopes(origin, epoch, types, topic.state),
+        envelopes=ENVELOPES(origin, epoch, types, topic.state),
         control=Control(topic, framing),
         codec=codec,
         originals=memory.originals,

@@ -27,6 +27,7 @@ from bridge.devkit.stage import Plan, Stage
 from bridge.oracle.report import percentile
 from bridge.simulator.load import LoadStream, keys
 from bridge.simulator.population import Account
+from bridge.speed.choice import IMPLEMENTATION
 from tests.bench.probe import Probe
 
 SAY = Console(stderr=True)
@@ -246,6 +247,7 @@ def _spread(values: list[float]) -> dict[str, float]:
 def _machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
+        "implementation": IMPLEMENTATION,
         "processor": platform.machine(),
         "cpus": os.cpu_count(),
         "date": time.strftime("%Y-%m-%d"),
@@ -253,7 +255,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _show(figures: Mapping[str, Any]) -> None:
-    table = Table("measure", "figure", "median", "min", "max")
+    table = Table("measure", "figure", "median", "min", "max", title=f"{IMPLEMENTATION} implementation")
     for part, content in figures.items():
         rows = {part: content} if part == "latency" else content
         for name, figure in rows.items() if isinstance(rows, Mapping) else ():

@@ -12,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from bridge.app.reading import frame_reader, read_rows
+from bridge.app.implementation import READ_ROWS, RECONCILER
+from bridge.app.reading import frame_reader
 from bridge.app.shards import Memory, Shared, _assembler, _codec, kinds
-from bridge.changes.reconciler import Reconciler
 from bridge.config import load
 from bridge.entities.encoder import Encoder
 from bridge.kafka.client import Cluster
@@ -22,6 +22,7 @@ from bridge.kafka.framing import SingleObject
 from bridge.kafka.statelog import Head
 from bridge.shard.assembly import Assembler
 from bridge.shard.notes import Frame
+from bridge.speed.choice import IMPLEMENTATION
 from tests.bench.__main__ import payloads
 
 EVENTS, ROUNDS = 20_000, 7
@@ -34,7 +35,8 @@ async def _framing() -> SingleObject:
 def main() -> None:
     """Print microseconds an event, and J."""
     settings = load()
-    shared = Shared(settings, Cluster(""), frame_reader(), _framing)
+    print(f"implementation: {IMPLEMENTATION}")
+    shared = Shared(settings, Cluster(""), frame_reader(READ_ROWS), _framing)
     for per_frame in (10, 1):
         figures = _measure(shared, per_frame)
         j = figures["loads"]
@@ -46,7 +48,7 @@ def _measure(shared: Shared, per_frame: int) -> dict[str, float]:
     memory = Memory()
     state = memory.state
     known = kinds(state, shared.encoders, "modAccountId")
-    reconciler = Reconciler(state, known, divisor=4, remainder=0, max_value_bytes=900_000)
+    reconciler = RECONCILER(state, known, divisor=4, remainder=0, max_value_bytes=900_000)
     framing = SingleObject()
     codec = _codec(shared.settings, framing)
     assembler = _assembler(shared, 0, framing, codec, memory, known, reconciler, 1)
@@ -55,10 +57,10 @@ def _measure(shared: Shared, per_frame: int) -> dict[str, float]:
         raw = payloads(per_frame, EVENTS)
         messages = [orjson.loads(r[1:]) for r in raw]
         events = [(m["d"]["entityType"], m["d"]["entity"]) for frame in messages for m in frame]
-        rows = [read_rows(m)[0] for m in messages]
+        rows = [READ_ROWS(m)[0] for m in messages]
         frames = [Frame(i, r, m, 1_700_000_000_000_000) for i, (r, m) in enumerate(zip(raw, messages, strict=True))]
         figures["loads"].append(_timed(partial(_each, orjson.loads, [r[1:] for r in raw])))
-        figures["rows"].append(_timed(partial(_each, read_rows, messages)))
+        figures["rows"].append(_timed(partial(_each, READ_ROWS, messages)))
         figures["encode"].append(_timed(partial(_encode, shared.encoders, events)))
         state.begin()
         figures["reconcile"].append(_timed(partial(_each, reconciler.apply, rows)))

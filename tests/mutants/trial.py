@@ -102,7 +102,9 @@ async def _see_that_the_copy_wins(folder: Path) -> None:
 
 
 async def _python(folder: Path, *arguments: str) -> tuple[int, str]:
-    return await _run(folder, [sys.executable, *arguments], {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"})
+    environment = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["SYNCBRIDGE_PURE"] = "1"  # mutants are planted in the Python, which the accelerator would stand in for
+    return await _run(folder, [sys.executable, *arguments], environment)
 
 
 async def _run(folder: Path, command: list[str], environment: dict[str, str]) -> tuple[int, str]:

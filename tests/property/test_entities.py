@@ -19,11 +19,13 @@ from bridge.entities.exact import Inexact, exact_dumps, exact_loads
 from bridge.entities.reference import Reference
 from bridge.entities.schemas import envelope_schema, released_versions, value_schema, wire_fields
 from bridge.errors import Unencodable
+from tests.implementations import ENCODERS as IMPLEMENTATIONS
 from tests.property.wire import Entity, canonical, make_entity, seeded
 
 RECORDS = 2000
 """Generated records per entity type in the comparison of the two encoders."""
-ENCODERS = {name: Encoder(name, value_schema(name)) for name in CATALOGUE}
+ENCODERS = {name: [each(name, value_schema(name)) for each in IMPLEMENTATIONS] for name in CATALOGUE}
+"""Every implementation of the encoder: they see the same entities and must do the same."""
 REFERENCES = {name: Reference(value_schema(name)) for name in CATALOGUE}
 VERSIONS: tuple[int | None, ...] = (None, *released_versions())
 PAIRS = [(old, new) for old in released_versions() for new in released_versions() if old != new]
@@ -51,24 +53,35 @@ json_values = st.recursive(
 
 
 @pytest.mark.parametrize("name", CATALOGUE)
-def test_the_generated_encoders_give_the_bytes_of_the_reference(name: str) -> None:
-    r, encoder, reference = seeded(name), Encoder(name, value_schema(name)), REFERENCES[name]
-    shapes = [tuple(make_entity(r, encoder.schema, present=r.random())) for _ in range(40)]
+def test_the_encoders_give_the_bytes_of_the_reference(name: str) -> None:
+    r, schema, reference = seeded(name), value_schema(name), REFERENCES[name]
+    encoders = [each(name, schema) for each in IMPLEMENTATIONS]
+    shapes = [tuple(make_entity(r, schema, present=r.random())) for _ in range(40)]
     for number in range(RECORDS):
-        whole = make_entity(r, encoder.schema, present=1.0)
+        whole = make_entity(r, schema, present=1.0)
         entity = {field: whole[field] for field in shapes[number % len(shapes)]}
-        data, time = encoder.encode(entity)
         parts = reference.split(entity)
-        assert data == reference.write(parts), entity
-        assert time == (parts.datum.get("timestamp") if CATALOGUE[name].time_field else None)
-        assert to_wire(decode(data, encoder.schema), encoder.schema) == canonical(entity, encoder.schema)
-    assert not encoder.drift
-    if name != "OtherEnvAdminAlertSignal":  # the one type with a nested record
-        assert encoder.slow < RECORDS / 3  # doubles and integers beyond 2**53 are left to the reference
+        data, time = reference.write(parts), parts.datum.get("timestamp") if CATALOGUE[name].time_field else None
+        for encoder in encoders:
+            assert encoder.encode(entity) == (data, time), entity
+        assert to_wire(decode(data, schema), schema) == canonical(entity, schema)
+    for encoder in encoders:
+        assert not encoder.drift
+        if name != "OtherEnvAdminAlertSignal":  # the one type with a nested record
+            assert encoder.slow < RECORDS / 3  # doubles and integers beyond 2**53 are left to the reference
+
+
+def encode_by_all(name: str, entity: Any) -> bytes | None:
+    """As the bridge does it, by every implementation."""
+    encoders = ENCODERS[name]
+    data, *others = [encode_anyhow(encoder, entity) for encoder in encoders]
+    assert all(other == data for other in others), entity
+    assert all(encoder.drift == encoders[0].drift for encoder in encoders)
+    return data
 
 
 def encode_anyhow(encoder: Encoder, entity: Any) -> bytes | None:
-    """As the bridge does it: decode fast, and again exactly if a number may have been rounded."""
+    """Decode fast, and again exactly if a number may have been rounded."""
     try:
         return encoder.encode(entity)[0]
     except Inexact:
@@ -100,37 +113,37 @@ def arbitrary_entities(draw: st.DrawFn) -> tuple[str, Entity]:
 @example(("order", {"id": 1, "accountId": {"a": None}, "": {"": {"": None}}}))
 def test_whatever_stands_in_a_field_nothing_is_lost(made: tuple[str, Entity]) -> None:
     name, entity = made
-    encoder = ENCODERS[name]
-    data = encode_anyhow(encoder, entity)
+    schema = value_schema(name)
+    data = encode_by_all(name, entity)
     assert data is not None, "only ids, depth and names without a UTF-8 form may stop an entity"
-    back = to_wire(decode(data, encoder.schema), encoder.schema)
-    assert exact_dumps(back) == exact_dumps(canonical(entity, encoder.schema))
+    back = to_wire(decode(data, schema), schema)
+    assert exact_dumps(back) == exact_dumps(canonical(entity, schema))
     reference = REFERENCES[name]
     assert data == reference.write(reference.split(entity))
-    assert encode_exactly(encoder, back) == data
+    for encoder in ENCODERS[name]:
+        assert encode_exactly(encoder, back) == data
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.sampled_from(sorted(CATALOGUE)), json_values)
 def test_whatever_comes_instead_of_an_entity_only_the_known_errors_arise(name: str, value: Any) -> None:
-    encoder = ENCODERS[name]
-    data = encode_anyhow(encoder, value)
+    data = encode_by_all(name, value)
     usable = isinstance(value, dict) and type(value.get("id")) is int and -(2**63) <= value["id"] < 2**63
     assert (data is not None) == usable
-    encode_anyhow(encoder, {"id": 1, "accountId": value, "timestamp": value, "tradeDate": value, "x": value})
+    encode_by_all(name, {"id": 1, "accountId": value, "timestamp": value, "tradeDate": value, "x": value})
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.dictionaries(names, json_values, max_size=4))
 def test_reading_fast_or_exactly_makes_no_difference(entity: Entity) -> None:
     raw = json.dumps({"id": 5, "price": 1.5, **entity, "id ": 0} | {"id": 5})
-    encoder = ENCODERS["fill"]
-    exactly = encoder.encode(exact_loads(raw), exact=True)
-    try:
-        fast = encoder.encode(orjson.loads(raw))
-    except (Inexact, orjson.JSONDecodeError):
-        return  # then the bridge reads exactly
-    assert fast == exactly
+    for encoder in ENCODERS["fill"]:
+        exactly = encoder.encode(exact_loads(raw), exact=True)
+        try:
+            fast = encoder.encode(orjson.loads(raw))
+        except (Inexact, orjson.JSONDecodeError):
+            continue  # then the bridge reads exactly
+        assert fast == exactly
 
 
 @pytest.mark.parametrize(("old", "new"), PAIRS)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from bridge.app.implementation import ENCODER, RECONCILER
 from bridge.app.shards import kinds
-from bridge.changes.reconciler import Found, Reconciler, Row
+from bridge.changes.reconciler import Found, Row
 from bridge.changes.state import PublishedState
 from bridge.entities import schemas
 from bridge.entities.catalogue import CATALOGUE
@@ -17,7 +18,7 @@ from bridge.entities.encoder import Encoder
 @cache
 def encoders() -> dict[str, Encoder]:
     """One encoder per type: generating code for shapes takes a while."""
-    return {name: Encoder(name, schemas.value_schema(name)) for name in CATALOGUE}
+    return {name: ENCODER(name, schemas.value_schema(name)) for name in CATALOGUE}
 
 
 class Scene:
@@ -25,7 +26,7 @@ class Scene:
 
     def __init__(self, *, divisor: int = 4, remainder: int = 1, expression: str = "modAccountId", **options: Any):
         self.state = PublishedState(CATALOGUE)
-        self.reconciler = Reconciler(
+        self.reconciler = RECONCILER(
             self.state,
             kinds(self.state, encoders(), expression),
             divisor=divisor,

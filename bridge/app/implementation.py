@@ -1,0 +1,26 @@
+"""Which implementation of the hot path this process uses: C where it was built, else Python. Nobody else chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bridge.app import reading
+from bridge.changes.reconciler import Reconciler
+from bridge.entities.encoder import Encoder
+from bridge.kafka.envelope import Envelopes
+from bridge.shard.assembly import Reading
+from bridge.speed.choice import COMPILED
+
+ENCODER: type[Encoder] = Encoder
+RECONCILER: type[Reconciler] = Reconciler
+ENVELOPES: type[Envelopes] = Envelopes
+READ_ROWS: Callable[[list[Any]], Reading] = reading.read_rows
+
+if COMPILED:
+    from bridge.app.compiled import read_rows
+    from bridge.changes.compiled import CompiledReconciler
+    from bridge.entities.compiled import CompiledEncoder
+    from bridge.kafka.compiled import CompiledEnvelopes
+
+    ENCODER, RECONCILER, ENVELOPES, READ_ROWS = CompiledEncoder, CompiledReconciler, CompiledEnvelopes, read_rows

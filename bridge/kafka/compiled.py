@@ -1,0 +1,34 @@
+"""Envelopes spliced in C. Only imported where the accelerator was built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bridge.entities.change import Change
+from bridge.kafka.envelope import Batches, Envelopes, Origin, TypeBytes
+from bridge.speed._native import Splicer
+
+
+class CompiledEnvelopes(Envelopes):
+    """`Envelopes` that give the same records, sooner."""
+
+    def __init__(self, origin: Origin, epoch: int, types: Mapping[str, TypeBytes], state_topic: str) -> None:
+        super().__init__(origin, epoch, types, state_topic)
+        prefixes = {name: (t.topic, t.key, t.value, t.state_key, t.state_value) for name, t in types.items()}
+        self._splicer = Splicer(prefixes, self._snapshot, self._source, state_topic)
+
+    def add(
+        self,
+        changes: Sequence[Change],
+        seq: int,
+        last: int,
+        frame: int,
+        received_us: int,
+        now_ms: int,
+        batches: Batches,
+        *,
+        resend: bool = False,
+    ) -> int:
+        """As the base class's."""
+        listed = changes if isinstance(changes, list) else list(changes)
+        return self._splicer.add(listed, seq, last, frame, received_us, now_ms, batches, resend)

@@ -1,0 +1,57 @@
+from collections.abc import Mapping
+from typing import Any, final
+
+SOURCES: str
+
+@final
+class ValueEncoder:
+    def __new__(cls, fields: tuple[tuple[str, str, tuple[str, ...] | None], ...]) -> ValueEncoder: ...
+    def encode(self, entity: Any, /) -> tuple[bytes, int | None] | None: ...
+
+@final
+class Splicer:
+    def __new__(
+        cls,
+        types: Mapping[str, tuple[str, bytes, bytes, bytes, bytes]],
+        snapshots: Mapping[str, bytes],
+        source: bytes,
+        state_topic: str,
+    ) -> Splicer: ...
+    def add(
+        self,
+        changes: list[Any],
+        seq: int,
+        last: int,
+        frame: int,
+        received_us: int,
+        now_ms: int,
+        batches: dict[str, Any],
+        resend: bool,
+        /,
+    ) -> int: ...
+
+@final
+class Live:
+    def __new__(
+        cls,
+        kinds: Mapping[str, tuple[Any, ...]],
+        accounts: dict[int, Any],
+        undo: list[Any],
+        live_undo: list[Any],
+        words: tuple[str, str, str, str, str, str],
+        divisor: int,
+        remainder: int,
+        deduplicate: bool,
+        max_value_bytes: int,
+    ) -> Live: ...
+    def run(
+        self, rows: list[Any], row: int, entity: int, initial: bool, changes: list[Any], /
+    ) -> tuple[int, int, int, int, int, int, int, int]:
+        """From an entity of a row on, while all is usual.
+
+        Returns:
+            Row and entity that are not done (the number of rows and 0 when all are); live events, snapshot rows and
+            unchanged ones among them; live events of own owners, snapshot rows of own owners, live events of foreign.
+        """
+
+def read_rows(messages: list[Any], first: int, rows: list[Any], /) -> int: ...

@@ -1,0 +1,19 @@
+"""The implementations of the hot path that this machine has, for tests that run with each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from bridge.app import implementation
+from bridge.app.reading import read_rows
+from bridge.changes.reconciler import Reconciler
+from bridge.entities.encoder import Encoder
+from bridge.kafka.envelope import Envelopes
+from bridge.shard.assembly import Reading
+
+ENCODERS: Final[tuple[type[Encoder], ...]] = tuple(dict.fromkeys((Encoder, implementation.ENCODER)))
+"""Python's first; it is the only one where the accelerator was not built."""
+RECONCILERS: Final[tuple[type[Reconciler], ...]] = tuple(dict.fromkeys((Reconciler, implementation.RECONCILER)))
+ENVELOPES: Final[tuple[type[Envelopes], ...]] = tuple(dict.fromkeys((Envelopes, implementation.ENVELOPES)))
+READERS: Final[tuple[Callable[[list[Any]], Reading], ...]] = tuple(dict.fromkeys((read_rows, implementation.READ_ROWS)))
