@@ -213,6 +213,8 @@ async def _close_hard(producer: AIOKafkaProducer) -> None:
     then, or the head shows it.
     """
     connections = _transports(producer)
+    for future in _promises(producer):
+        future.add_done_callback(_seen)
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await producer.stop()
@@ -222,21 +224,20 @@ async def _close_hard(producer: AIOKafkaProducer) -> None:
         sender, accumulator = producer._sender, producer._message_accumulator  # noqa: SLF001
         if sender is not None and sender.sender_task is not None:
             sender.sender_task.cancel()
-        _fail_all(accumulator)
+        accumulator.fail_all(foreign.ProducerClosed())
         for connection in connections | _transports(producer):
             connection.abort()
         await _close_client(producer)
 
 
-def _fail_all(accumulator: Any) -> None:
-    """Fail what still waits, and look at each error: nobody else will, and asyncio would tell all of them."""
+def _promises(producer: AIOKafkaProducer) -> list[asyncio.Future[Any]]:
+    """What a producer still means to fulfil; nobody waits for it any more, and asyncio would tell of every failure."""
+    accumulator, transactions = producer._message_accumulator, producer._txn_manager  # noqa: SLF001
     batches = [batch for waiting in accumulator._batches.values() for batch in waiting]  # noqa: SLF001
     batches += accumulator._pending_batches  # noqa: SLF001
-    accumulator.fail_all(foreign.ProducerClosed())
-    for batch in batches:
-        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
-            if future.done():
-                _seen(future)
+    promises = [future for batch in batches for future in (batch.future, batch._drain_waiter)]  # noqa: SLF001
+    end = None if transactions is None else transactions.wait_for_transaction_end()
+    return promises if end is None else [*promises, end]
 
 
 def _transports(producer: AIOKafkaProducer) -> set[asyncio.WriteTransport]:
