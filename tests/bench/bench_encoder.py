@@ -15,7 +15,7 @@ from typing import Any
 import fastavro
 import orjson
 
-from bridge.entities.encoder import Encoder
+from bridge.app.implementation import ENCODER
 from bridge.entities.reference import Reference
 from bridge.entities.schemas import value_schema
 
@@ -117,7 +117,7 @@ def measure(name: str, make: Callable[[random.Random], Entity]) -> dict[str, flo
     r, schema = random.Random(1), value_schema(name)  # noqa: S311 - reproducible, not secret
     written = [orjson.dumps(make(r)) for _ in range(COUNT)]
     entities = [orjson.loads(text) for text in written]
-    encoder, reference, parsed = Encoder(name, schema), Reference(schema), fastavro.parse_schema(schema)
+    encoder, reference, parsed = ENCODER(name, schema), Reference(schema), fastavro.parse_schema(schema)
     data = [reference.split(entity).datum for entity in entities]
     new_field = [{**entity, "brandNew": "Yes"} for entity in entities]
     new_symbol = [{**entity, "action": "Short", "currencyId": "one", "netPos": "flat"} for entity in entities]
