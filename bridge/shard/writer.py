@@ -34,7 +34,8 @@ class Writer:
     Args:
         assembler: makes the assembler for an epoch, which stands in every envelope.
         floor_s: shortest time between a commit and the next transaction (`kafka.commit_interval_ms`); beginning right
-            after a commit costs 20 ms, because the broker is still writing the markers of the one before.
+            after a commit only costs requests that are answered with "not yet": the broker is still writing the
+            markers of the one before.
     """
 
     def __init__(
