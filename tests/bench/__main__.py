@@ -44,7 +44,10 @@ def main() -> None:
     if "saturated" in options.parts:
         figures["saturated"] = asyncio.run(_saturated(bridge_cpu, options))
     if "latency" in options.parts:
-        figures["latency"] = asyncio.run(_latency(bridge_cpu, options))
+        figures["latency"] = {"bridge_alone": asyncio.run(_latency(bridge_cpu, options))}
+        os.sched_setaffinity(0, cpus)
+        figures["latency"]["shared"] = asyncio.run(_latency(None, options))
+        os.sched_setaffinity(0, {cpus[0]})
     if "snapshot" in options.parts:
         figures["snapshot"] = asyncio.run(_snapshot(bridge_cpu, options))
     path = Path(options.out or f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json")
@@ -96,8 +99,12 @@ async def _blast(stage: Stage, process: psutil.Process, events: int, per_frame: 
     return {"events_s": total / seconds, "cpu_us": used / total * 1e6, "rss_mb": process.memory_info().rss / 2**20}
 
 
-async def _latency(cpu: str, options: argparse.Namespace) -> dict[str, Any]:
-    """From the simulator's write to a `read_committed` reader that polls all the time, 1 event a frame."""
+async def _latency(cpu: str | None, options: argparse.Namespace) -> dict[str, Any]:
+    """From the simulator's write to a `read_committed` reader that polls all the time, 1 event a frame.
+
+    Once with the bridge alone on a processor, where all others together hardly get along on one; and once with all
+    processes sharing the processors as the system likes.
+    """
     plan = Plan(simulator={"accounts": "200"}, settings=_settings(options), cpus=cpu)
     runs = []
     async with Stage(plan) as stage:
@@ -257,8 +264,7 @@ def _machine() -> dict[str, Any]:
 def _show(figures: Mapping[str, Any]) -> None:
     table = Table("measure", "figure", "median", "min", "max", title=f"{IMPLEMENTATION} implementation")
     for part, content in figures.items():
-        rows = {part: content} if part == "latency" else content
-        for name, figure in rows.items() if isinstance(rows, Mapping) else ():
+        for name, figure in content.items() if isinstance(content, Mapping) else ():
             if isinstance(figure, Mapping):
                 for key, value in figure.items():
                     if isinstance(value, Mapping):
