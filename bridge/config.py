@@ -7,7 +7,6 @@ docs/configuration.md lists every key; a test holds the two together.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import json
 import os
 import tomllib
@@ -26,6 +25,7 @@ from pydantic_settings import (
 )
 
 from bridge.errors import ConfigurationError
+from bridge.loopback import is_loopback
 
 ENV_PREFIX = "SYNCBRIDGE_"
 DEFAULT_FILE = Path("syncbridge.toml")
@@ -353,7 +353,7 @@ def _check_url(
         raise ValueError(f"{key} must not carry credentials; {remedy}")
     if parts.scheme not in schemes or not parts.hostname:
         raise ValueError(f"{key} must be an address that begins with {plain}:// or {safe}://")
-    if parts.scheme == plain and not insecure and not _is_loopback(parts.hostname):
+    if parts.scheme == plain and not insecure and not is_loopback(parts.hostname):
         raise ValueError(
             f"{key} would send the token unencrypted to {parts.hostname}: use {safe}:// (or set source.allow_insecure)"
         )
@@ -368,12 +368,3 @@ def _check_proxy(url: str) -> None:
         known = False
     if not known:
         raise ValueError("source.proxy must be an address such as http://user:password@proxy:3128")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -38,10 +38,9 @@ class Past:
         self._waiting: deque[tuple[int, Sequence[Change]]] = deque(maxlen=MOST_WAITING)
         self._from_ms = self._to_ms = 0
 
-    def digest(self, frames: int = SLICE_FRAMES) -> bool:
+    def digest(self) -> bool:
         """Look at some of what was kept; whether there is more."""
-        while self._waiting and frames:
-            frames -= 1
+        for _ in range(min(SLICE_FRAMES, len(self._waiting))):
             now_ms, changes = self._waiting.popleft()
             for change in changes:
                 self._note(change, now_ms)

@@ -22,17 +22,16 @@ EARLY_MS: Final = 900_000
 def session_end(now_ms: int) -> int:
     """What was last seen before this moment belongs to a session that has ended by `now_ms`."""
     day = _day(now_ms)
-    while _roll(day) is None or (_roll(day) or 0) > now_ms:
+    while (roll_ms := _roll(day)) is None or roll_ms > now_ms:
         day -= timedelta(days=1)
-    return (_roll(day) or 0) + REST_MS
+    return roll_ms + REST_MS
 
 
 def resend_window(now_ms: int) -> tuple[int, int]:
     """Beginning and end of the present or next time in which the session's events may be sent once more."""
     day = _day(now_ms)
-    while (_roll(day) or 0) + REST_MS <= now_ms:
+    while (roll_ms := _roll(day)) is None or roll_ms + REST_MS <= now_ms:
         day += timedelta(days=1)
-    roll_ms = _roll(day) or 0
     return roll_ms - EARLY_MS, roll_ms + REST_MS
 
 

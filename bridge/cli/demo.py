@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Annotated
 
 import typer
 
 from bridge.cli.common import execute, stop_signals
-from bridge.cli.verify import explain
+from bridge.cli.verify import conclude
 from bridge.devkit.demo import DemoOptions, run_demo
 from bridge.oracle.report import Report
 
@@ -31,14 +30,8 @@ def demo(
     """
     options = DemoOptions(seconds=seconds, view=not as_json, accounts=accounts, rate=rate, shards=shards, seed=seed)
     report = execute(_demo(options))
-    if report is None:
-        return
-    if as_json:
-        typer.echo(json.dumps(report.as_json()))
-    else:
-        explain(report)
-    if not report.ok:
-        raise typer.Exit(1)
+    if report is not None:
+        conclude(report, as_json=as_json)
 
 
 async def _demo(options: DemoOptions) -> Report | None:

@@ -43,6 +43,11 @@ def verify(
     """
     truth = _truth(simulator, ledger, watch)
     report = execute(_verify(settings(config), truth, watch))
+    conclude(report, as_json=as_json)
+
+
+def conclude(report: Report, *, as_json: bool) -> None:
+    """Tell a verdict, and end with 1 if anything is wrong."""
     if as_json:
         typer.echo(json.dumps(report.as_json()))
     else:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ import orjson
 from aiohttp import web
 
 from bridge.changes.held import shown
+from bridge.loopback import is_loopback
 from bridge.operate.metrics import ShardView
 
 PATIENCE_S = 30.0
@@ -68,9 +68,9 @@ def refusal(request: web.Request, token: str | None) -> str | None:
         if hmac.compare_digest(given.encode(errors="replace"), f"Bearer {token}".encode()):
             return None
         return "send http.admin_token as `Authorization: Bearer ...`"
-    if any(name in request.headers for name in PROXIED) or not _is_loopback(request.remote or ""):
+    if any(name in request.headers for name in PROXIED) or not is_loopback(request.remote or ""):
         return "without http.admin_token this is only for programs on the same machine; set http.admin_token"
-    if not _is_loopback(_host(request.host)):
+    if not is_loopback(_host(request.host)):
         return "address the bridge as 127.0.0.1, or set http.admin_token"
     if request.content_type != "application/json":
         return "send the body as application/json"
@@ -124,12 +124,3 @@ def _host(authority: str) -> str:
     if authority.startswith("["):
         return authority[1:].partition("]")[0]
     return authority.rpartition(":")[0] or authority
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

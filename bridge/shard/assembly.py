@@ -17,7 +17,7 @@ from typing import Any
 from bridge.changes.absence import Absence, Verdict
 from bridge.changes.certificate import Certificate, Originals, sums
 from bridge.changes.reconciler import Found, Reconciler, Row
-from bridge.changes.resend import MOST_WAITING, Past
+from bridge.changes.resend import Past
 from bridge.changes.state import PublishedState
 from bridge.entities.change import Change, Refused, Unmapped
 from bridge.entities.exact import Inexact, refuse_rounded
@@ -130,16 +130,7 @@ class Assembler:
                     worked = 0
                     await asyncio.sleep(0)
             elif type(item) is Note:
-                await self._rule(self._absence.appeared(), item.at_ms, transaction, now_ms)
-                if type(item.what) is AbsenceDue:
-                    self._past.digest(MOST_WAITING)
-                    verdicts = self._absence.judge(transaction.head.judged_ms, item.at_ms)
-                    await self._rule(verdicts, item.at_ms, transaction, now_ms)
-                elif type(item.what) is SnapshotCompleted:
-                    await self._certify(transaction)
-                elif type(item.what) is Decided:
-                    await self._decide(item.what, item.at_ms, transaction, now_ms)
-                self._note(item, transaction)
+                await self._take_note(item, transaction, now_ms)
         await self._rule(self._absence.appeared(), now_ms, transaction, now_ms)
 
     def rest(self) -> None:
@@ -256,6 +247,20 @@ class Assembler:
             _put(transaction.batches, self._control.dead_letter(refused, at))
         for thing in found.unmapped:
             _put(transaction.batches, self._control.unmapped(thing, at))
+
+    async def _take_note(self, note: Note, transaction: Transaction, now_ms: int) -> None:
+        """What a note asks for comes before what it tells."""
+        await self._rule(self._absence.appeared(), note.at_ms, transaction, now_ms)
+        if type(note.what) is AbsenceDue:
+            while self._past.digest():  # noqa: ASYNC110 - this works, slice by slice, and waits for nobody
+                await asyncio.sleep(0)
+            verdicts = self._absence.judge(transaction.head.judged_ms, note.at_ms)
+            await self._rule(verdicts, note.at_ms, transaction, now_ms)
+        elif type(note.what) is SnapshotCompleted:
+            await self._certify(transaction)
+        elif type(note.what) is Decided:
+            await self._decide(note.what, note.at_ms, transaction, now_ms)
+        self._note(note, transaction)
 
     def _note(self, note: Note, transaction: Transaction) -> None:
         head = transaction.head

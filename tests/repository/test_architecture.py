@@ -14,14 +14,15 @@ BRIDGE = ROOT / "bridge"
 
 ROOMS: dict[str, set[str]] = {
     "errors": set(),
-    "config": {"errors"},
+    "loopback": set(),
+    "config": {"errors", "loopback"},
     "speed": set(),
     "entities": {"errors", "speed"},
     "source": {"entities", "errors"},
     "changes": {"entities", "errors", "speed"},
     "kafka": {"entities", "errors", "speed"},
     "shard": {"changes", "entities", "errors", "kafka"},
-    "operate": {"changes", "errors", "shard"},
+    "operate": {"changes", "errors", "loopback", "shard"},
     "app": {"changes", "config", "entities", "errors", "kafka", "operate", "shard", "source", "speed"},
     "simulator": set(),
     "oracle": set(),
@@ -33,6 +34,7 @@ ROOMS: dict[str, set[str]] = {
 
 PURE = (
     "errors.py",
+    "loopback.py",
     "entities/*.py",
     "changes/*.py",
     *(
