@@ -40,8 +40,9 @@ from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
 from bridge.shard.patience import Patience
 from bridge.shard.ports import Source
-from bridge.shard.runner import Owner, Runner
+from bridge.shard.runner import Owner, Runner, TakeUp
 from bridge.shard.stats import ShardStats
+from bridge.shard.turns import Turns
 from bridge.shard.writer import Writer
 
 VERSION = importlib.metadata.version("syncbridge")
@@ -74,6 +75,7 @@ class Shared:
     framing: Callable[[], Awaitable[Framing]]
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     clock: SystemClock = field(default_factory=SystemClock)
+    turns: Turns = field(default_factory=Turns)
     encoders: Mapping[str, Encoder] = field(
         default_factory=lambda: {name: ENCODER(name, schemas.value_schema(name)) for name in CATALOGUE}
     )
@@ -121,13 +123,40 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
         fencing=settings.kafka.delivery == "exactly_once",
     )
 
+    runner = Runner(
+        source=source,
+        channel_bytes=(settings.pressure.high_water_kb * 1024, settings.pressure.memory_mb * 1024 * 1024),
+        log=log,
+        take_up=_take_up(shared, stats, log, memory, known, reconciler, patience, logger),
+        delete_quiet_s=settings.snapshot.delete_quiet_s,
+        patience=patience,
+        clock=clock,
+        stats=stats,
+        logger=logger,
+    )
+    return runner, ShardView(stats, reconciler.counts, state.__len__, memory.held, runner.decide)
+
+
+def _take_up(
+    shared: Shared,
+    stats: ShardStats,
+    log: ShardLog,
+    memory: Memory,
+    known: dict[str, Kind],
+    reconciler: Reconciler,
+    patience: Patience,
+    logger: structlog.typing.FilteringBoundLogger,
+) -> TakeUp:
+    """What makes the shard's owner as soon as the schemas are registered."""
+    settings, clock, shard = shared.settings, shared.clock, stats.shard
+
     async def take_up(channel: Channel) -> Owner:
         framing = await shared.framing()
         codec = _codec(settings, framing)
         claim = Claim(
             log=log,
             codec=codec,
-            state=state,
+            state=memory.state,
             state_topic=parts.names(settings).state,
             shard=shard,
             instance=shared.instance,
@@ -150,22 +179,12 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
             clock=clock,
             stats=stats,
             floor_s=settings.kafka.commit_interval_ms / 1000,
+            turns=shared.turns,
             logger=logger,
         )
         return Owner(claim, restorer(memory, shared.encoders), writer)
 
-    runner = Runner(
-        source=source,
-        channel_bytes=(settings.pressure.high_water_kb * 1024, settings.pressure.memory_mb * 1024 * 1024),
-        log=log,
-        take_up=take_up,
-        delete_quiet_s=settings.snapshot.delete_quiet_s,
-        patience=patience,
-        clock=clock,
-        stats=stats,
-        logger=logger,
-    )
-    return runner, ShardView(stats, reconciler.counts, state.__len__, memory.held, runner.decide)
+    return take_up
 
 
 def kinds(state: PublishedState, encoders: Mapping[str, Encoder], expression: str) -> dict[str, Kind]:

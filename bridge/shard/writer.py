@@ -19,6 +19,7 @@ from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
 from bridge.shard.ports import Clock, Log
 from bridge.shard.stats import ShardStats
+from bridge.shard.turns import Turns
 
 MOST_BYTES = 8 * 1024 * 1024
 """Frames put into one transaction, as the channel counts them (some 2,000 events): more would only make it later."""
@@ -36,6 +37,7 @@ class Writer:
         floor_s: shortest time between a commit and the next transaction (`kafka.commit_interval_ms`); beginning right
             after a commit only costs requests that are answered with "not yet": the broker is still writing the
             markers of the one before.
+        turns: shared with the other shards of the process.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class Writer:
         clock: Clock,
         stats: ShardStats,
         floor_s: float,
+        turns: Turns,
         logger: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self._channel, self._assembler_for, self._claim, self._log = channel, assembler, claim, log
-        self._clock, self._stats, self._floor_s, self._logger = clock, stats, floor_s, logger
+        self._clock, self._stats, self._floor_s, self._turns, self._logger = clock, stats, floor_s, turns, logger
         self._not_before = self._look_at = clock.monotonic()
 
     async def run(self) -> None:
@@ -72,11 +75,12 @@ class Writer:
             if transaction.empty and not await self._channel.wait(LOOK_S):
                 continue
             await self._pace()
-            await self._add(transaction)
-            if transaction.empty:
-                transaction.taken = transaction.oldest_us = 0  # only duplicates came
-            else:
-                head, transaction = transaction.head, await self._write(transaction)
+            async with self._turns.turn(wait=self._channel.bytes < PLENTY_BYTES):
+                await self._add(transaction)
+                if transaction.empty:
+                    transaction.taken = transaction.oldest_us = 0  # only duplicates came
+                else:
+                    head, transaction = transaction.head, await self._write(transaction)
 
     async def _pace(self) -> None:
         delay = self._not_before - self._clock.monotonic()
