@@ -105,7 +105,7 @@ def _try(actions: dict[str, Any]) -> None:
     for fault in actions.get("faults", []):
         Faults().arm(**arguments(fault))
     _known("roll", actions.get("roll", {}), ("resend",))
-    _known("inject", actions.get("inject", {}), ("frame", "remainder", "entityType", "eventType", "entity"))
+    _known("inject", actions.get("inject", {}), ("frame", "remainder", "entityType", "eventType", "entity", "frames"))
 
 
 def arguments(fault: Any) -> dict[str, Any]:

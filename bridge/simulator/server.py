@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -183,10 +184,21 @@ class Simulator:
         self.publish(burst)
         return len(archived)
 
-    def place(self, entity_type: str, event: str, entity: dict[str, Any]) -> int:
-        """Puts an entity into the world and sends its event; the number of events (1)."""
+    def play(self, frames: list[list[dict[str, Any]]]) -> int:
+        """Puts entities into the world and sends their events, frame by frame; the number of events.
+
+        Raises:
+            KeyError, ValueError: an event lacks something or cannot be; what came before it has happened.
+        """
         before = self.produced
-        self.publish(self.world.place(_now_ms(), entity_type, event, entity))
+        for frame in frames:
+            happened: list[Change] = []
+            try:
+                for event in frame:
+                    kind, what = str(event["entityType"]), str(event.get("eventType", "Updated"))
+                    happened += chain.from_iterable(self.world.place(_now_ms(), kind, what, event["entity"]))
+            finally:
+                self.publish([happened] if happened else [])
         return self.produced - before
 
     def adopt(self, change: Change, *, send: bool) -> None:
@@ -206,15 +218,14 @@ class Simulator:
         return len(chosen)
 
     def put(self, body: dict[str, Any]) -> dict[str, int]:
-        """What `POST /sim/inject` asks for: a raw `frame`, or an `entity`.
+        """What `POST /sim/inject` asks for: a raw `frame`, an `entity`, or `frames` of entities.
 
         Raises:
             KeyError, ValueError: something is missing or does not fit.
         """
         if "frame" in body:
             return {"sockets": self.inject(str(body["frame"]), body.get("remainder"))}
-        events = self.place(str(body["entityType"]), str(body.get("eventType", "Updated")), body["entity"])
-        return {"events": events}
+        return {"events": self.play(body.get("frames", [[body]]))}
 
     def arm(self, kind: str, **settings: Any) -> Fault:
         """Arms a fault; one that strikes a live socket does so at once if a fitting socket is there."""

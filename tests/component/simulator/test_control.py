@@ -207,6 +207,30 @@ async def test_an_injected_entity_is_part_of_the_truth(control: Control) -> None
         assert (await client.messages())[0]["d"]["eventType"] == "Deleted"
 
 
+async def test_many_entities_can_be_injected_frame_by_frame(control: Control) -> None:
+    account = control.simulator.world.accounts[0].id
+    one, two, three = ({"entityType": "position", "entity": {"id": n, "accountId": account}} for n in (1, 2, 3))
+    async with connected(control.simulator) as client:
+        await client.sync()
+        _, answer = await control.call(
+            "POST", "/inject", {"frames": [[one, two], [three, one | {"eventType": "Deleted"}]]}
+        )
+        assert answer == {"events": 4}
+        seen = [[(m["d"]["eventType"], m["d"]["entity"]["id"]) for m in await client.messages()] for _ in range(2)]
+    assert seen == [[("Created", 1), ("Created", 2)], [("Created", 3), ("Deleted", 1)]]
+
+
+async def test_what_comes_before_an_event_that_cannot_be_has_happened(control: Control) -> None:
+    account = control.simulator.world.accounts[0].id
+    one = {"entityType": "position", "entity": {"id": 1, "accountId": account}}
+    never = {"entityType": "position", "eventType": "Deleted", "entity": {"id": 2}}
+    async with connected(control.simulator) as client:
+        await client.sync()
+        assert (await control.call("POST", "/inject", {"frames": [[one, never]]}))[0] == 400
+        assert [m["d"]["entity"]["id"] for m in await client.messages()] == [1]
+    assert [line["event"] for line in await control.lines("/ledger?type=position&id=1")] == ["Created"]
+
+
 async def test_the_session_roll_archives_without_a_word_and_resends(control: Control) -> None:
     simulator = control.simulator
     async with connected(simulator) as client:
