@@ -7,7 +7,8 @@ STAMP  := $(VENV)/.installed
 NATIVE := $(VENV)/.accelerator
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
-JOBS ?= 2
+# More than there are processors: many of these tests wait.
+JOBS ?= 4
 
 .DEFAULT_GOAL := help
 
