@@ -184,6 +184,10 @@ class Simulator:
         self.publish(burst)
         return len(archived)
 
+    def place(self, entity_type: str, event: str, entity: dict[str, Any]) -> int:
+        """Puts an entity into the world and sends its event; the number of events (1)."""
+        return self.play([[{"entityType": entity_type, "eventType": event, "entity": entity}]])
+
     def play(self, frames: list[list[dict[str, Any]]]) -> int:
         """Puts entities into the world and sends their events, frame by frame; the number of events.
 
