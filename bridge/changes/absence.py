@@ -19,7 +19,7 @@ from bridge.changes.resend import Past
 from bridge.changes.roll import session_end
 from bridge.changes.state import PublishedState
 from bridge.entities.catalogue import Lifecycle
-from bridge.entities.change import DELETE, RECONCILE, Change
+from bridge.entities.change import AUDIT, DELETE, RECONCILE, Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,17 @@ class Verdict:
 
     Attributes:
         deleted: changes to publish.
+        repaired: changes to publish because an audit has found them missing.
         archived: (entity type, id) of session entities that the roll has ended.
         held: (entity type, id) of keys that are held from now on.
         since_ms: when that was, epoch milliseconds.
         cause: why they are held, or who let go: `empty_list`, `share`, `incomplete`, `agreed`, `confirmed`,
-            `discarded`, `appeared`.
+            `discarded`, `appeared`; of what is repaired: `differed` or `vanished`.
         released: (entity type, id) of keys that are held no more, whatever became of them.
     """
 
     deleted: list[Change] = field(default_factory=list)
+    repaired: list[Change] = field(default_factory=list)
     archived: list[tuple[str, int]] = field(default_factory=list)
     held: list[tuple[str, int]] = field(default_factory=list)
     since_ms: int = 0
@@ -66,7 +68,12 @@ class Verdict:
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.deleted or self.archived or self.held or self.released)
+        return bool(self.deleted or self.repaired or self.archived or self.held or self.released)
+
+    @property
+    def changes(self) -> list[Change]:
+        """All changes to publish."""
+        return self.deleted or self.repaired
 
 
 class Absence:
@@ -76,6 +83,9 @@ class Absence:
         held: what the brake holds.
         past: tells when session entities were seen last.
         requested: entity types that were asked for; others say nothing by being absent.
+
+    Attributes:
+        kinds: those of the requested types.
     """
 
     def __init__(
@@ -88,7 +98,7 @@ class Absence:
         brake: Brake,
     ) -> None:
         self._state, self._held, self._past, self._brake, self._all = state, held, past, brake, kinds
-        self._kinds = [kind for name, kind in kinds.items() if name in requested]
+        self.kinds = [kind for name, kind in kinds.items() if name in requested]
         self._lacking: set[str] = set()
 
     def judge(self, last_seen_ms: int | None, now_ms: int) -> Iterator[Verdict]:
@@ -101,16 +111,23 @@ class Absence:
         ended_ms = session_end(now_ms)
         rolled = last_seen_ms is not None and last_seen_ms < ended_ms
         incomplete = self._incomplete(rolled=rolled)
-        for kind in self._kinds:
+        for kind in self.kinds:
             if not kind.listed or not kind.table:
                 continue
             absent = [n for n in kind.table if n not in kind.seen and n not in kind.live]
             if kind.lifecycle is Lifecycle.ENTITY:
-                yield from filter(None, self._entities(kind, absent, now_ms, incomplete=incomplete))
+                yield from self.entities(kind, absent, now_ms, empty=not kind.seen, incomplete=incomplete)
             elif kind.lifecycle is Lifecycle.SESSION and rolled and not incomplete:
-                old = [number for number in absent if not self._past.seen_since(kind.name, number, ended_ms)]
-                if old:
-                    yield Verdict(archived=[(kind.name, number) for number in old if self._take(kind, number)])
+                yield from self.archive(kind, self.ended(kind, absent, ended_ms))
+
+    def ended(self, kind: Kind, absent: Iterable[int], ended_ms: int) -> list[int]:
+        """Those of the absent session entities that belong to a session which has ended by that time."""
+        return [number for number in absent if not self._past.seen_since(kind.name, number, ended_ms)]
+
+    def archive(self, kind: Kind, numbers: Collection[int]) -> Iterator[Verdict]:
+        """Take session entities out of the state; the roll has ended them."""
+        if numbers:
+            yield Verdict(archived=[(kind.name, number) for number in numbers if self._take(kind, number)])
 
     def decide(self, *, confirm: bool, entity_type: str | None, numbers: Collection[int]) -> Iterator[Verdict]:
         """What somebody has decided about held keys: delete them, or forget that they were missing.
@@ -126,11 +143,18 @@ class Absence:
                 if chosen:
                     yield self._let_go(self._all[name], chosen, "confirmed" if confirm else "discarded")
 
-    def appeared(self) -> Iterator[Verdict]:
-        """Held keys that have been seen again, live or in a snapshot: they are held no more."""
+    def appeared(self, audited: Mapping[str, Collection[int]] | None = None) -> Iterator[Verdict]:
+        """Held keys that have been seen again, live or in a snapshot: they are held no more.
+
+        Args:
+            audited: look at these ids by type, which an audit has found, and at none else.
+        """
         for name in self._held:
             kind = self._all[name]
-            again = self._held.among(name, kind.live) | self._held.among(name, kind.seen)
+            if audited is None:
+                again = self._held.among(name, kind.live) | self._held.among(name, kind.seen)
+            else:
+                again = self._held.among(name, audited.get(name, ()))
             if again:
                 yield self._let_go(kind, again, "appeared")
 
@@ -138,39 +162,57 @@ class Absence:
         """Whether a list is missing that must have rows, and was not missing in the snapshot before either."""
         lacking = {
             kind.name
-            for kind in self._kinds
+            for kind in self.kinds
             if kind.table and not kind.listed and not (rolled and kind.lifecycle is Lifecycle.SESSION)
         }
         fresh, self._lacking = lacking - self._lacking, lacking
         return bool(fresh)
 
-    def _entities(self, kind: Kind, absent: list[int], now_ms: int, *, incomplete: bool) -> Iterator[Verdict]:
+    def entities(
+        self,
+        kind: Kind,
+        absent: Collection[int],
+        now_ms: int,
+        *,
+        empty: bool,
+        incomplete: bool = False,
+        audit: bool = False,
+    ) -> Iterator[Verdict]:
+        """What becomes of absent keys of a type that knows deletions: deleted, or held by the brake.
+
+        Args:
+            empty: the list was there but held nothing.
+            incomplete: the snapshot lacks a list.
+            audit: an audit says so: what is deleted at once is a repair.
+        """
+        word = AUDIT if audit else RECONCILE
         agreed = self._held.among(kind.name, absent)
         fresh = [number for number in absent if number not in agreed]
-        why = self._brake.why(len(fresh), len(kind.table), empty=not kind.seen, incomplete=incomplete)
+        why = self._brake.why(len(fresh), len(kind.table), empty=empty, incomplete=incomplete)
         if agreed and not incomplete:
-            yield self._let_go(kind, agreed, "agreed")
+            yield self._let_go(kind, agreed, "agreed", word)
         if fresh and why is not None:
             for number in fresh:
                 self._held.hold(kind.name, number, now_ms)
             yield Verdict(held=[(kind.name, number) for number in fresh], since_ms=now_ms, cause=why)
         elif fresh:
-            yield Verdict(deleted=[self._delete(kind, number) for number in fresh])
+            gone = [self._delete(kind, number, word) for number in fresh]
+            yield Verdict(repaired=gone, cause="vanished") if audit else Verdict(deleted=gone)
 
-    def _let_go(self, kind: Kind, numbers: Iterable[int], cause: str) -> Verdict:
+    def _let_go(self, kind: Kind, numbers: Iterable[int], cause: str, word: str = RECONCILE) -> Verdict:
         """Hold no more; delete what is still published, if that is the cause."""
         verdict = Verdict(cause=cause)
         for number in numbers:
             self._held.release(kind.name, number)
             verdict.released.append((kind.name, number))
             if cause in ("agreed", "confirmed") and number in kind.table:
-                verdict.deleted.append(self._delete(kind, number))
+                verdict.deleted.append(self._delete(kind, number, word))
         return verdict
 
-    def _delete(self, kind: Kind, number: int) -> Change:
+    def _delete(self, kind: Kind, number: int, word: str) -> Change:
         before, account_id, user_id = kind.table[number]
         self._take(kind, number)
-        return (kind.name, number, DELETE, before, None, None, account_id, user_id, RECONCILE)
+        return (kind.name, number, DELETE, before, None, None, account_id, user_id, word)
 
     def _take(self, kind: Kind, number: int) -> bool:
         self._state.undo.append((kind.table, number, kind.table.pop(number)))

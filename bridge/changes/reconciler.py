@@ -239,12 +239,12 @@ class Reconciler:
             detail = f"{kind.name} {number} has {len(value)} bytes, more than kafka.max_record_bytes"
             self._refuse(found, kind, entity, event_type, "too_large", detail)
             return
-        account_id, user_id = self._owners(kind, entity, number)
+        account_id, user_id = self.owners(kind, entity, number)
         self._state.undo.append((table, number, old))
         table[number] = (value, account_id, user_id)
         found.changes.append((kind.name, number, op, before, value, ts_ms, account_id, user_id, snapshot))
 
-    def _owners(self, kind: Kind, entity: dict[str, Any], number: int) -> tuple[int | None, int | None]:
+    def owners(self, kind: Kind, entity: dict[str, Any], number: int) -> tuple[int | None, int | None]:
         """Owning account and user as far as the entity and the published state tell; hot."""
         account_id = user_id = None
         if kind.parent_field is not None and kind.parent is not None:
@@ -315,6 +315,11 @@ class Reconciler:
                 self._live_foreign = True
                 self.counts.foreign_live += 1
 
+    def is_foreign(self, owner: Any) -> bool:
+        """Whether this is an owner of another shard, and nothing in this session disproves that there are such."""
+        foreign = type(owner) is int and owner % self._divisor != self._remainder
+        return foreign and not self._live_foreign and self._foreign != "publish"
+
     def _skip_foreign(self, owner: Any) -> bool:
         """Whether to skip a snapshot row because it belongs to another shard."""
         if type(owner) is not int:
@@ -325,10 +330,9 @@ class Reconciler:
             return False
         self.counts.foreign_snapshot += 1
         proven = self._live_owned and not self._live_foreign and len(self._snapshot_remainders) > 1
-        if self._foreign == "skip" or (self._foreign == "auto" and proven):
-            self.counts.foreign_skipped += 1
-            return True
-        return False
+        skipped = self._foreign == "skip" or (self._foreign == "auto" and proven)
+        self.counts.foreign_skipped += skipped
+        return skipped
 
     def _refuse(self, found: Found, kind: Kind, entity: Any, event_type: str | None, reason: str, detail: str) -> None:
         self.counts.refused[reason] += 1

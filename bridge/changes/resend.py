@@ -68,6 +68,10 @@ class Past:
         """Whether a key has been seen at this moment or later, as far as we know."""
         return self._seen_ms[entity_type].get(number, since_ms - 1) >= since_ms
 
+    def saw(self, entity_type: str, numbers: Iterable[int], now_ms: int) -> None:
+        """These keys have been seen, though nothing of them changed."""
+        self._seen_ms[entity_type].update(dict.fromkeys(numbers, now_ms))
+
     def archived(self, keys: Iterable[tuple[str, int]]) -> None:
         """These have been archived; should they come back near the roll, they are sent again."""
         for entity_type, number in keys:

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 READ, CREATE, UPDATE, DELETE = "r", "c", "u", "d"
 INITIAL, LIVE, RECONCILE = "true", "false", "reconcile"
+RETRIED = "retry"
+AUDIT = "audit"
 
 Change: TypeAlias = tuple[
     str,  # entity type, wire name
@@ -19,7 +21,7 @@ Change: TypeAlias = tuple[
     int | None,  # the entity's own time, epoch milliseconds
     int | None,  # owning account, if it could be resolved
     int | None,  # owning user, if it could be resolved
-    str,  # snapshot: INITIAL, LIVE or RECONCILE
+    str,  # snapshot: INITIAL, LIVE, RECONCILE, AUDIT or RETRIED
 ]
 
 Entry: TypeAlias = tuple[bytes, int | None, int | None]

@@ -19,13 +19,16 @@ from bridge.kafka.statelog import Head
 from bridge.shard.notes import (
     AbsenceDue,
     Alive,
+    AuditDue,
     Decided,
+    Errand,
     FrameUnread,
     Note,
     SessionEnded,
     SessionOpened,
     SnapshotCompleted,
     Stopped,
+    Watching,
 )
 
 
@@ -69,7 +72,9 @@ class Chronicle:
             case Alive():
                 self.alive(head, at_ms)
                 return []
-            case Decided() | FrameUnread():
+            case AuditDue():
+                return _audited(note.what, at_ms)
+            case Decided() | Errand() | FrameUnread() | Watching():
                 return []
             case Stopped():
                 head.clean = True
@@ -119,6 +124,9 @@ class Chronicle:
 def judgement(verdict: Verdict, at_ms: int) -> list[LifecycleEvent]:
     """What is said about one type whose keys were missing from a snapshot, or about those that were held for it."""
     cause, events = verdict.cause, []
+    if verdict.repaired:
+        counts = Counter(change[0] for change in verdict.repaired)
+        events.append(LifecycleEvent("audit_repaired", at_ms, cause=cause, counts=counts))
     if verdict.deleted:
         counts = Counter(change[0] for change in verdict.deleted)
         events.append(LifecycleEvent("deletes_inferred", at_ms, cause=cause, counts=counts))
@@ -132,6 +140,15 @@ def judgement(verdict: Verdict, at_ms: int) -> list[LifecycleEvent]:
         counts = Counter(name for name, _ in verdict.archived)
         events.append(LifecycleEvent("archived", at_ms, counts=counts))
     return events
+
+
+def _audited(due: AuditDue, at_ms: int) -> list[LifecycleEvent]:
+    """The end of an audit, unless its session was over before."""
+    audit = due.audit
+    if audit.void or not due.ended:
+        return []
+    counts = {"rows": audit.rows, "left_out": audit.left_out, "repaired": audit.repaired}
+    return [LifecycleEvent("audit_completed", at_ms, from_ms=audit.began_ms, to_ms=at_ms, counts=counts)]
 
 
 def garbage(note: Note) -> Refused | None:

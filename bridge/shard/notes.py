@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from bridge.changes.audit import Audit, Differing
+from bridge.entities.change import Change
 from bridge.errors import Unread
 
 
@@ -93,12 +95,60 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
+class Errand:
+    """Somebody wants something done in the order of things.
+
+    Attributes:
+        work: what; gives changes to publish, and an answer.
+        received_us: when its occasion arrived, epoch microseconds.
+        done: called with the answer when all of it is committed.
+    """
+
+    work: Callable[[], tuple[list[Change], Any]]
+    received_us: int
+    done: Callable[[Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """An audit is near: from here on it sees what comes; None means that none is near any more."""
+
+    audit: Audit | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditDue:
+    """An audit may be judged.
+
+    Attributes:
+        differing: what differed when it came, and has not been judged yet.
+        ended: its snapshot has been whole for long enough, so that what is missing may be judged too; nothing follows.
+        done: called when what came of it is committed.
+    """
+
+    audit: Audit
+    differing: Sequence[Differing]
+    ended: bool
+    done: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Stopped:
     """We stop in an orderly way; the last thing a writer writes."""
 
 
 What: TypeAlias = (
-    SessionOpened | SnapshotCompleted | AbsenceDue | SessionEnded | FrameUnread | Alive | Decided | Stopped
+    SessionOpened
+    | SnapshotCompleted
+    | AbsenceDue
+    | SessionEnded
+    | FrameUnread
+    | Alive
+    | Decided
+    | Errand
+    | Watching
+    | AuditDue
+    | Stopped
 )
 
 

@@ -89,6 +89,16 @@ class Source(Protocol):
         """Seconds to wait before the next conversation."""
 
 
+class Spares(Protocol):
+    """Opens conversations on sockets that the shards do not need."""
+
+    def hindrance(self) -> str | None:
+        """Why there should be none now, a short word; None if there may be one."""
+
+    def converse(self, listener: Listener) -> Conversation:
+        """A new conversation, not yet begun."""
+
+
 class Clock(Protocol):
     """Both clocks; handed in so that tests can own time."""
 

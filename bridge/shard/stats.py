@@ -56,9 +56,16 @@ class ShardStats:
     sessions: int = 0
     session_open: bool = False
     waiting_bytes: int = 0
+    spooled_bytes: int = 0
+    spooled_frames: int = 0
+    spills: int = 0
+    spool_failures: int = 0
     behind_ms: float = 0.0
     last_server_us: int = 0
     archived: int = 0
+    audits: int = 0
+    audits_skipped: Counter[str] = field(default_factory=Counter)
+    audit_repairs: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
     topics: Counter[str] = field(default_factory=Counter)
     commit: Histogram = field(default_factory=Histogram)

@@ -14,11 +14,12 @@ from collections.abc import Callable
 import structlog
 
 from bridge.errors import OutcomeUnknown
-from bridge.shard.assembly import Assembler, Transaction
+from bridge.shard.assembly import Assembler
 from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
 from bridge.shard.ports import Clock, Log
 from bridge.shard.stats import ShardStats
+from bridge.shard.transaction import Transaction
 from bridge.shard.turns import Turns
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -159,6 +160,9 @@ class Writer:
         for event in transaction.judged:
             if event.event == "deletes_held":
                 self._logger.warning("deletes_held", cause=event.cause, **event.counts)
+            elif event.event == "audit_repaired":
+                self._stats.audit_repairs.update(event.counts)
+                self._logger.warning("silent_loss", cause=event.cause, **event.counts)
             else:
                 self._logger.info("absence_judged", outcome=event.event, cause=event.cause, **event.counts)
         for answer in transaction.answers:

@@ -141,6 +141,11 @@ class Places:
         finally:
             self._free.release()
 
+    @property
+    def free(self) -> bool:
+        """Whether one could be had at once."""
+        return not self._free.locked()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetLimits:
@@ -151,6 +156,7 @@ class BudgetLimits:
         logins_per_hour: `auth/accesstokenrequest`; the server counts failures only, we count what it answered.
         renewals_per_hour: `auth/renewaccesstoken`.
         sockets: held at the same time.
+        spare_sockets: of these, so many are not needed by the shards.
         connect_burst: connections opened at once ...
         connect_rate: ... and then so many a second.
     """
@@ -159,6 +165,7 @@ class BudgetLimits:
     logins_per_hour: int = 5
     renewals_per_hour: int = 15
     sockets: int = 40
+    spare_sockets: int = 0
     connect_burst: int = 4
     connect_rate: float = 2 / 3.0
 
@@ -175,6 +182,7 @@ class Budget:
         hold: while it lasts no turn is given for anything.
         syncrequest, login, renewal: one turn each before the request.
         sockets: hold one for as long as a socket is open: `async with budget.sockets.held()`.
+        spare: likewise, for sockets that nobody needs.
         connect: one turn before each connection.
     """
 
@@ -192,15 +200,28 @@ class Budget:
         def turnstile(what: str, limit: Limit) -> Turnstile:
             return Turnstile(limit, clock, self.hold, Waits(what, clock, on_long))
 
-        self.syncrequest = turnstile("syncrequest", RollingWindow(limits.syncrequests_per_hour))
+        self._syncs = RollingWindow(limits.syncrequests_per_hour)
+        self.syncrequest = turnstile("syncrequest", self._syncs)
         self.login = turnstile("login", RollingWindow(limits.logins_per_hour))
         self.renewal = turnstile("renewal", RollingWindow(limits.renewals_per_hour))
         self.connect = turnstile("connect", self._pace)
         self.sockets = Places(limits.sockets, Waits("socket", clock, on_long))
+        self.spare = Places(limits.spare_sockets, Waits("socket", clock, on_long))
 
     def connect_throttled(self) -> None:
         """The server answered 429 to a connection: all shards slow down."""
         self._pace.throttled(self._clock())
+
+    def audit_hindrance(self) -> str | None:
+        """Why nobody should open a socket that is not needed now; None if there is room for one.
+
+        Half of the syncrequests are kept for shards that have lost their sockets.
+        """
+        if self.hold.wait_s > 0:
+            return "hold"
+        if not self.spare.free:
+            return "no_socket"
+        return "no_syncrequest" if 2 * self._syncs.taken(self._clock()) >= self._syncs.most else None
 
     def waited(self) -> Mapping[str, float]:
         """Seconds waited so far, by what for; all shards together."""

@@ -12,6 +12,7 @@ import structlog
 from bridge.errors import SessionLost
 from bridge.source.backoff import Backoff
 from bridge.source.broker import Broker
+from bridge.source.budget import Places
 from bridge.source.events import Authorized, Penalized, SessionEvent, SnapshotComplete, SnapshotPart, SyncSent
 from bridge.source.plan import SyncPlan
 from bridge.source.session import Session
@@ -53,10 +54,15 @@ class ShardSource:
 
 
 class Conversation:
-    """One session with the broker: wait for place and token, connect, sync when allowed, listen to the end."""
+    """One session with the broker: wait for place and token, connect, sync when allowed, listen to the end.
 
-    def __init__(self, broker: Broker, plan: SyncPlan, listener: Listener) -> None:
+    Args:
+        places: of which it holds one; None for those of the shards' own sockets.
+    """
+
+    def __init__(self, broker: Broker, plan: SyncPlan, listener: Listener, places: Places | None = None) -> None:
         self._broker, self._plan, self._listener = broker, plan, listener
+        self._places = places or broker.budget.sockets
         self._socket: SocketConversation | None = None
         self._allowed = self._authorized = False
         self._syncing: asyncio.Task[None] | None = None
@@ -111,7 +117,7 @@ class Conversation:
 
     async def _talk(self) -> SessionLost:
         broker, endpoint = self._broker, self._broker.endpoint
-        async with broker.budget.sockets.held():
+        async with self._places.held():
             token = await broker.admission()
             self._socket = SocketConversation(
                 endpoint.socket_url,

@@ -41,6 +41,10 @@ class RollingWindow:
         """One more was done."""
         self._taken.append(now)
 
+    def taken(self, now: float) -> int:
+        """How many were done within the window, as far as they matter."""
+        return sum(at > now - self.window_s for at in self._taken)
+
 
 class ConnectPace:
     """A burst at first, then a steady pace; both halved each time the server says "too many".
