@@ -23,7 +23,7 @@ from bridge.kafka.statelog import Head
 from bridge.shard.assembly import Assembler
 from bridge.shard.notes import Frame
 from bridge.speed.choice import IMPLEMENTATION
-from tests.bench.__main__ import payloads
+from tests.bench.rig import payloads
 
 EVENTS, ROUNDS = 20_000, 7
 

@@ -10,9 +10,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bridge.devkit.stage import Stage
-
-TYPES = ("order", "fill", "position", "cashBalance", "marginSnapshot")
-"""The types of the simulator's load."""
+from tests.bench.rig import TYPES
 
 _TIME = re.compile(rb"\x12tradovate\x1ctradovate\.demo\x08demo")
 
@@ -66,7 +64,23 @@ class Probe:
             self._seen += [(now_ms, m.value) for messages in found.values() for m in messages if m.value]
 
 
+def with_time(value: bytes, at_ms: int) -> bytes:
+    """The record with another time in it; times of our age take the same room."""
+    at, _ = _time(value)
+    number, written = at_ms << 1, bytearray()
+    while number > 0x7F:
+        written.append(number & 0x7F | 0x80)
+        number >>= 7
+    written.append(number)
+    return value[:at] + written + value[at + len(written) :]
+
+
 def _sent_ms(value: bytes) -> int:
+    return _time(value)[1]
+
+
+def _time(value: bytes) -> tuple[int, int]:
+    """Where `source.ts_ms` stands, and what it is (an Avro long)."""
     match = _TIME.search(value)
     assert match is not None, "no source in the record"
     number, shift, at = 0, 0, match.end()
@@ -74,5 +88,5 @@ def _sent_ms(value: bytes) -> int:
         byte = value[at]
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return (number >> 1) ^ -(number & 1)
+            return match.end(), (number >> 1) ^ -(number & 1)
         at, shift = at + 1, shift + 7

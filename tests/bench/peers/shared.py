@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaProducer
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from bridge.entities.catalogue import type_of_list
+from bridge.entities.catalogue import SNAPSHOT_TYPES, type_of_list
 from bridge.entities.schemas import key_schema, value_schema
 
 BEAT_S = 2.5
@@ -57,7 +57,8 @@ class Program:
 
     async def _follow(self, shard: int, divisor: int) -> None:
         sharding = {"expressionType": "modAccountId", "divisor": divisor, "remainder": shard}
-        sync = f"user/syncrequest\n1\n\n{json.dumps({'splitResponses': True, 'shardingExpression': sharding})}"
+        wanted = {"splitResponses": True, "entityTypes": SNAPSHOT_TYPES, "shardingExpression": sharding}
+        sync = f"user/syncrequest\n1\n\n{orjson.dumps(wanted).decode()}"
         while True:
             try:
                 async with connect(setting("SOURCE__SOCKET_URL"), max_size=None, ping_interval=None) as socket:

@@ -1,0 +1,80 @@
+"""From the simulator's write to a `read_committed` reader that polls all the time, next to a control in the same run.
+
+The control is bare aiokafka producers that write the same records at the same pace (`tests.bench.control`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from bridge.devkit.process import ChildProcess
+from bridge.devkit.stage import Plan, Stage
+from bridge.oracle.report import percentile
+from tests.bench.control import Control
+from tests.bench.figures import Run, summary
+from tests.bench.probe import Probe
+from tests.bench.rig import CPUS, SAY, Meter, bridge, events, on, plan, until
+
+MODES: dict[str, dict[str, str]] = {
+    "default": {},
+    "12_ms": {"kafka.commit_interval_ms": "12"},
+    "at_least_once": {"kafka.delivery": "at_least_once"},
+}
+
+
+async def latency(options: argparse.Namespace) -> dict[str, Any]:
+    """Each mode with the bridge alone on a processor, and the default once with all processors shared by all."""
+    found: dict[str, Any] = {}
+    for mode in options.modes:
+        found[mode] = await _mode(plan(options, settings=MODES[mode]), options)
+    if "default" in options.modes:
+        with on(set(CPUS)):
+            found["default_shared"] = await _mode(plan(options, cpus=None), options)
+    return found
+
+
+async def _mode(staged: Plan, options: argparse.Namespace) -> dict[str, Any]:
+    runs: dict[str, list[Run]] = {"bridge": [], "control": []}
+    async with Stage(staged) as stage:
+        child = await bridge(stage)
+        SAY.print(f"idle memory {Meter(child).process.memory_info().rss / 2**20:.0f} MB")
+        for round_ in range(options.runs + 1):
+            one = {"bridge": await _paced(stage, child, options)}
+            if options.control:
+                one["control"] = await _control(stage, options)
+            for name, run in one.items() if round_ else ():
+                runs[name].append(run)
+                SAY.print(f"{name}: {run}")
+    return {name: summary(each) for name, each in runs.items() if each}
+
+
+async def _paced(stage: Stage, child: ChildProcess, options: argparse.Namespace) -> Run:
+    rate = options.rate / stage.plan.shards
+    async with Probe(stage) as probe:
+        before, meter = await events(stage), Meter(child)
+        load = {"events": int(rate * options.seconds), "per_frame": 1, "rate": rate}
+        total = (await stage.control("POST", "load", load))["events"]
+        await until(stage, lambda: events(stage), before + total)
+        used, seconds = meter.cpu_s(), meter.seconds()
+        times = await probe.latencies_ms(total)
+    return _figures(times, used, seconds)
+
+
+async def _control(stage: Stage, options: argparse.Namespace) -> Run:
+    async with Control(stage, options.rate, options.seconds) as control, Probe(stage) as probe:
+        meter = Meter(control.child)
+        total = await control.go()
+        used, seconds = meter.cpu_s(), meter.seconds()
+        times = await probe.latencies_ms(total)
+    return _figures(times, used, seconds)
+
+
+def _figures(times: list[float], used: float, seconds: float) -> Run:
+    return {
+        "p50_ms": percentile(times, 0.5) or 0.0,
+        "p99_ms": percentile(times, 0.99) or 0.0,
+        "core": used / seconds,
+        "cpu_us": used / len(times) * 1e6,
+        "measured": float(len(times)),
+    }

@@ -1,0 +1,83 @@
+"""As many events as a program takes: the bridge, and the two straightforward programs, in alternating order."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.devkit.kafka import EmbeddedKafka
+from bridge.devkit.process import ChildProcess
+from bridge.devkit.stage import Stage
+from tests.bench.figures import Run, summary
+from tests.bench.rig import SAY, Ends, Meter, bridge, events, parse_us, plan, until
+
+AWAITED_SHARE = 20
+"""The program that awaits each record gets so much less to do: it takes ten times as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """A program that follows the simulator.
+
+    Attributes:
+        count: how many events or records it has written so far.
+        share: of the events, one in so many.
+    """
+
+    name: str
+    stage: Stage
+    child: ChildProcess
+    count: Callable[[], Awaitable[int]]
+    share: int = 1
+
+
+async def saturated(options: argparse.Namespace) -> dict[str, Any]:
+    """Each program at 10 and 1 events a frame, one after the other; one round warms up and is not counted."""
+    found: dict[str, dict[int, list[Run]]] = {}
+    async with AsyncExitStack() as stack:
+        kafka = await stack.enter_async_context(EmbeddedKafka())
+        runners = [await _bridge(stack, kafka, options)]
+        if options.peers:
+            runners += [await _peer(stack, kafka, options, name) for name in ("pipelined", "awaited")]
+        for round_ in range(options.runs + 1):
+            for per_frame in (10, 1):
+                for runner in runners:
+                    one = await _blast(runner, options.events, per_frame)
+                    if round_:
+                        SAY.print(f"{runner.name}, {per_frame} a frame: {one}")
+                        found.setdefault(runner.name, {}).setdefault(per_frame, []).append(one)
+    return {name: {f"{n}_per_frame": summary(runs) for n, runs in each.items()} for name, each in found.items()}
+
+
+async def _bridge(stack: AsyncExitStack, kafka: EmbeddedKafka, options: argparse.Namespace) -> Runner:
+    stage = await stack.enter_async_context(Stage(plan(options, kafka=kafka)))
+    child = await bridge(stage)
+    return Runner("bridge", stage, child, lambda: events(stage))
+
+
+async def _peer(stack: AsyncExitStack, kafka: EmbeddedKafka, options: argparse.Namespace, name: str) -> Runner:
+    stage = await stack.enter_async_context(Stage(plan(options, kafka=kafka, prefix=f"peer.{name}")))
+    await stage.create_topics()
+    child = stage.start_bridge(name, module=f"tests.bench.peers.{name}").child
+    ends = await stack.enter_async_context(Ends(stage))
+    await ends.at_rest()
+    return Runner(name, stage, child, ends.count, AWAITED_SHARE if name == "awaited" else 1)
+
+
+async def _blast(runner: Runner, count: int, per_frame: int) -> Run:
+    before, meter = await runner.count(), Meter(runner.child)
+    load = {"events": count // runner.share, "per_frame": per_frame, "rate": 0}
+    total = (await runner.stage.control("POST", "load", load))["events"]
+    await until(runner.stage, runner.count, before + total)
+    seconds, used = meter.seconds(), meter.cpu_s()
+    j_us = await asyncio.to_thread(parse_us, per_frame)
+    return {
+        "events_s": total / seconds,
+        "cpu_us": used / total * 1e6,
+        "rss_mb": meter.process.memory_info().rss / 2**20,
+        "j_us": j_us,
+    }
