@@ -92,6 +92,8 @@ class Connection(Link):
         """Answers a request, or counts a heartbeat."""
         if text.strip() == "[]":
             self.heartbeats += 1
+            if self.log is not None:
+                self.log.beaten(time.monotonic_ns() // 1000)
             return
         request = parse_request(text)
         if request.endpoint == "authorize":
@@ -188,7 +190,7 @@ class Connection(Link):
         return not within
 
     def _start(self, request: Request, sub: Subscription) -> None:
-        rows = snapshot_rows(self._sim.world.store, sub, self.options)
+        rows = snapshot_rows(self._sim.world.store, sub, self.options, now_us() // 1000)
         log = self._sim.ledger.open(self.number, sub, now_us())
         self.feed = Feed(self, self._sim, log)
         _log.info("synced", socket=self.number, remainder=self.remainder, rows=sum(map(len, rows.values())))

@@ -47,6 +47,8 @@ class SessionLog:
         end: how it ended: `client`, `close`, `drop`, `half_open` ...
         code: the WebSocket close code that the client sent, None if it sent none.
         starts: for each frame, how many versions were written in the frames before it.
+        heartbeats: of the client, since it synced.
+        longest_pause_us: the longest time between two of them that followed each other.
     """
 
     id: int
@@ -60,6 +62,16 @@ class SessionLog:
     kinds: bytearray = field(default_factory=bytearray)
     starts: array[int] = field(default_factory=lambda: array("q"))
     load: list[LoadStream] = field(default_factory=list)
+    heartbeats: int = 0
+    longest_pause_us: int = 0
+    beaten_us: int = 0
+
+    def beaten(self, now_us: int) -> None:
+        """Notes a heartbeat of the client; the time may come from any clock that is always the same."""
+        if self.heartbeats:
+            self.longest_pause_us = max(self.longest_pause_us, now_us - self.beaten_us)
+        self.heartbeats += 1
+        self.beaten_us = now_us
 
     def delivered(self, changes: list[Change], kind: Kind, now_us: int) -> None:
         """Notes that a frame with these versions was written."""
@@ -135,6 +147,7 @@ def session_line(log: SessionLog) -> bytes:
         "session": log.id, "types": None if sub.types is None else sorted(sub.types), "expression": sub.expression,
         "divisor": sub.divisor, "remainder": sub.remainder, "synced_us": log.synced_us, "ended_us": log.ended_us,
         "end": log.end, "code": log.code, "events": log.events,
+        "heartbeats": log.heartbeats, "longest_pause_us": log.longest_pause_us,
         "users": None if sub.users is None else sorted(sub.users),
         "accounts": None if sub.accounts is None else sorted(sub.accounts),
     }  # fmt: skip

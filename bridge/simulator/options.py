@@ -61,6 +61,7 @@ class Options:
         part_delay_s: pause between the parts.
         events_between_parts: send live events between delayed parts instead of after them.
         snapshot_sharded: the snapshot holds only what belongs to the shard.
+        snapshot_lag_s: the snapshot shows the world as it was so long ago, while events are of the present.
         shard_by: the modulus is taken of the owning account's (or user's) id, or of the entity's own id.
         ownerless: which shards see reference data: all, the one with remainder 0, or none.
         user_level: which shards see a user's own entities under modAccountId.
@@ -125,6 +126,7 @@ class Options:
     part_delay_s: float = 0.0
     events_between_parts: bool = False
     snapshot_sharded: bool = True
+    snapshot_lag_s: float = 0.0
     shard_by: Literal["owner", "own_id"] = "owner"
     ownerless: Reach = "all"
     user_level: Reach = "all"

@@ -5,6 +5,7 @@ Entities are never altered in place: a change puts a new dict, so whatever was h
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -61,6 +62,7 @@ class Store:
         self._rng = rng
         self._tables: dict[str, dict[int, Entity]] = {}
         self._last: dict[str, dict[int, Change]] = {}
+        self._past: deque[tuple[int, str, int, Change | None]] = deque()
         self._frames: list[list[Change]] = [[]]
         self._number = 0
         self._next_id = FIRST_ID
@@ -91,6 +93,17 @@ class Store:
         """The latest version of each live entity of a type."""
         return iter(self._last.get(entity_type, {}).values())
 
+    def since(self, at_ms: int) -> dict[str, dict[int, Change | None]]:
+        """What has changed since, by type and id: the version of that time, None if there was none.
+
+        It is remembered for `snapshot_lag_s`, and while that is 0 not at all.
+        """
+        found: dict[str, dict[int, Change | None]] = {}
+        for when, entity_type, entity_id, version in self._past:
+            if when > at_ms:
+                found.setdefault(entity_type, {}).setdefault(entity_id, version)
+        return found
+
     def put(
         self, entity_type: str, entity: Entity, *, account_id: int | None = None, user_id: int | None = None,
         content: bytes | None = None,
@@ -101,6 +114,7 @@ class Store:
         """
         table, last = self.table(entity_type), self._last.setdefault(entity_type, {})
         event: Event = "Updated" if entity["id"] in table else "Created"
+        self._remember(entity_type, entity["id"])
         table[entity["id"]] = entity
         content = content or dress(entity_type, entity, self.options)
         change = self._change(entity_type, event, entity["id"], account_id, user_id, content)
@@ -140,10 +154,20 @@ class Store:
         return frames
 
     def _end(self, entity_type: str, entity_id: int, event: Event) -> Change:
+        self._remember(entity_type, entity_id)
         last = self._last[entity_type].pop(entity_id)
         change = self._change(entity_type, event, entity_id, last.account_id, last.user_id, last.json)
         del self._tables[entity_type][entity_id]
         return change
+
+    def _remember(self, entity_type: str, entity_id: int) -> None:
+        """What a snapshot that lags will show."""
+        past, lag_ms = self._past, self.options.snapshot_lag_s * 1000
+        if lag_ms or past:
+            while past and past[0][0] < self.now_ms - lag_ms:
+                past.popleft()
+            if lag_ms:
+                past.append((self.now_ms, entity_type, entity_id, self.latest(entity_type, entity_id)))
 
     def _change(
         self, entity_type: str, event: Event, entity_id: int, account_id: int | None, user_id: int | None,

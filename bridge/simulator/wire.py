@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -134,16 +134,29 @@ def event_frames(changes: list[Change], options: Options) -> Iterator[Part]:
         yield Part(frame(_props(_events(some, options), options), options), some)
 
 
-def snapshot_rows(store: Store, sub: Subscription, options: Options) -> dict[str, list[Change]]:
-    """The rows of a snapshot by entity type, in the order of the published lists; requested types only."""
+def snapshot_rows(store: Store, sub: Subscription, options: Options, now_ms: int = 0) -> dict[str, list[Change]]:
+    """The rows of a snapshot by entity type, in the order of the published lists; requested types only.
+
+    Told the time, it shows the world as long ago as `snapshot_lag_s` says.
+    """
     rows: dict[str, list[Change]] = {}
+    lag_ms = round(options.snapshot_lag_s * 1000)
+    changed = store.since(now_ms - lag_ms) if now_ms and lag_ms else {}
     whatever_type = replace(sub, types=None)
     for t in TYPES.values():
         listed = (sub.types is None or t.name in sub.types) if t.documented else options.unknown_lists
         if listed or t.name in REQUIRED_LISTS:
-            some = store.rows(t.name) if listed else ()
+            some = _as_then(store.rows(t.name), changed.get(t.name, {})) if listed else ()
             rows[t.name] = [c for c in some if wants(whatever_type, c, options, snapshot=True)]
     return rows
+
+
+def _as_then(rows: Iterable[Change], changed: Mapping[int, Change | None]) -> Iterable[Change]:
+    """Rows as they were before some of them changed."""
+    if not changed:
+        return rows
+    then: dict[int, Change | None] = {**{row.id: row for row in rows}, **changed}
+    return [row for row in then.values() if row is not None]
 
 
 def snapshot_frames(rows: dict[str, list[Change]], number: int | None, options: Options) -> list[Part]:

@@ -179,3 +179,18 @@ def test_lists_that_no_specification_knows() -> None:
     world = World(options, NOW)
     [part] = snapshot_frames(snapshot_rows(world.store, Subscription(frozenset()), options), 1, options)
     assert parsed(part)[0]["d"]["tradingPermissions"]
+
+
+def test_a_snapshot_can_lag_behind_the_events() -> None:
+    options = Options(accounts=1, snapshot_lag_s=5)
+    world, sub = World(options, NOW), Subscription(frozenset({"cashBalance"}))
+    balance = {"id": 77, "accountId": world.accounts[0].id}
+    for second, event, amount in ((1, "Created", 1.0), (3, "Updated", 2.0), (6, "Updated", 3.0), (9, "Deleted", 3.0)):
+        world.place(NOW + second * 1000, "cashBalance", event, {**balance, "amount": amount})
+
+    def shown(second: int) -> list[float]:
+        rows = snapshot_rows(world.store, sub, options, NOW + second * 1000)
+        return [orjson.loads(row.json)["amount"] for row in rows["cashBalance"] if row.id == 77]
+
+    assert [shown(second) for second in (9, 10, 11, 13, 14)] == [[2.0], [2.0], [3.0], [3.0], []]
+    assert snapshot_rows(world.store, sub, options)["cashBalance"][1:] == []
