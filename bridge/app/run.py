@@ -20,8 +20,9 @@ from bridge.errors import BridgeError
 from bridge.kafka import topics
 from bridge.kafka.client import Cluster
 from bridge.kafka.framing import Framing
+from bridge.operate.collector import ShardCollector, SourceView
 from bridge.operate.http import served
-from bridge.operate.metrics import ShardCollector, ShardView, SourceView
+from bridge.operate.metrics import ShardView
 from bridge.shard.fleet import Fleet
 from bridge.shard.patience import Patience
 from bridge.source.conversation import ShardSource

@@ -17,6 +17,7 @@ from bridge.app.implementation import ENCODER, ENVELOPES, RECONCILER
 from bridge.changes.absence import Absence, Brake
 from bridge.changes.certificate import Originals
 from bridge.changes.held import HeldKeys
+from bridge.changes.letters import Retrial
 from bridge.changes.reconciler import Kind, Reconciler
 from bridge.changes.resend import Past
 from bridge.changes.state import PublishedState
@@ -38,6 +39,7 @@ from bridge.operate.metrics import ShardView
 from bridge.shard.assembly import Assembler, Reader
 from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
+from bridge.shard.letters import LetterDesk
 from bridge.shard.patience import Patience
 from bridge.shard.ports import Source
 from bridge.shard.runner import Owner, Runner, TakeUp
@@ -134,7 +136,9 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
         stats=stats,
         logger=logger,
     )
-    return runner, ShardView(stats, reconciler.counts, state.__len__, memory.held, runner.decide)
+    retrial = Retrial(state, known, reconciler, settings.kafka.max_record_bytes)
+    letters = LetterDesk(retrial, runner.carry_out)
+    return runner, ShardView(stats, reconciler.counts, state.__len__, memory.held, runner.decide, letters)
 
 
 def _take_up(

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bridge.cli import broker, check, deletes, demo, run, schemas, simulate, tail, topics, verify
+from bridge.cli import broker, check, deadletter, deletes, demo, run, schemas, simulate, tail, topics, verify
 from bridge.errors import BridgeError
 from bridge.operate import logs
 
@@ -31,6 +31,7 @@ app.command()(check.check)
 app.add_typer(topics.app, name="topics")
 app.add_typer(schemas.app, name="schemas")
 app.add_typer(deletes.app, name="deletes")
+app.add_typer(deadletter.app, name="dead-letter")
 app.command()(tail.tail)
 app.command()(verify.verify)
 app.command()(broker.broker)

@@ -10,21 +10,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import aiohttp
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from bridge.cli.asking import UrlOption, asking
 from bridge.cli.common import ConfigOption, execute, settings
 from bridge.config import Settings
-from bridge.errors import BridgeError, ConfigurationError
-
-EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104 - where to call what listens there
-WAIT_S = 60.0
 
 app = typer.Typer(help="Deletions that were inferred from a snapshot and are held by the brake.", no_args_is_help=True)
 
-UrlOption = Annotated[str | None, typer.Option(help="Of the running bridge; default from http.host and http.port.")]
 ShardOption = Annotated[int | None, typer.Option(help="Only this shard.")]
 TypeOption = Annotated[str | None, typer.Option("--type", help="Only this entity type.")]
 IdOption = Annotated[list[int] | None, typer.Option("--id", help="Only these ids; may be given several times.")]
@@ -103,30 +98,5 @@ def _decide(
 async def _ask(
     loaded: Settings, url: str | None, method: str, path: str, body: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    token = loaded.http.admin_token
-    headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
-    address = f"{(url or _address(loaded)).rstrip('/')}/{path}"
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=WAIT_S), headers=headers) as http,
-            http.request(method, address, json=body) as answer,
-        ):
-            found: dict[str, Any] = await answer.json()
-            if answer.status >= 400:
-                raise BridgeError(f"{address} answers {answer.status}: {found.get('error', found)}")
-            return found
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise BridgeError(
-            f"no bridge answers at {address} ({error!r}): is it running, with this http.host and "
-            "http.port? Else give --url"
-        ) from error
-
-
-def _address(loaded: Settings) -> str:
-    host, port = loaded.http.host, loaded.http.port
-    if port == 0:
-        raise ConfigurationError(
-            "http.port is 0, so the port is not known here: give --url, the bridge logs its address"
-        )
-    host = EVERYWHERE.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{host}:{port}"
+    async with asking(loaded, url) as bridge:
+        return await bridge.ask(method, path, body=body)

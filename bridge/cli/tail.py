@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Annotated, Any
@@ -13,11 +11,10 @@ import typer
 
 from bridge.app import cluster as parts
 from bridge.cli.common import ConfigOption, execute, settings
+from bridge.cli.reading import decoding
 from bridge.config import Settings, nearest
-from bridge.entities import schemas
 from bridge.entities.catalogue import CATALOGUE, SNAPSHOT_TYPES
 from bridge.errors import ConfigurationError
-from bridge.kafka.decode import RecordDecoder
 from bridge.kafka.follow import follow
 from bridge.kafka.names import DEAD_LETTER, EVENTS, UNMAPPED
 
@@ -70,11 +67,7 @@ async def _tail(
 ) -> None:
     shown = 0
     topics = [parts.names(loaded).entity(name) for name in types]
-    async with AsyncExitStack() as stack:
-        registry = parts.registry(loaded)
-        if registry is not None:
-            await stack.enter_async_context(registry)
-        decoder = RecordDecoder([*parts.subjects(loaded).values(), *_released(types)], registry)
+    async with decoding(loaded, types) as decoder:
         records = follow(parts.cluster(loaded), topics, from_beginning=from_beginning, until_end=until_end)
         async for record in records:
             key, value = await decoder.decode(record.key), await decoder.decode(record.value)
@@ -85,14 +78,6 @@ async def _tail(
             if limit is not None and shown >= limit:
                 await records.aclose()
                 return
-
-
-def _released(types: list[str]) -> Iterator[dict[str, Any]]:
-    """The envelopes of all released versions: older records keep their schema, and a topic may hold several."""
-    for version in schemas.released_versions():
-        for name in types:
-            with suppress(LookupError):  # a type that came later, or none of the broker's
-                yield schemas.envelope_schema(name, version)
 
 
 def _json(record: Any, key: Any, value: Any) -> str:

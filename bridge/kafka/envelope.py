@@ -78,7 +78,7 @@ class Envelopes:
         self._types, self._state_topic = types, state_topic
         self._source = text(origin.version) + text("tradovate") + text(origin.name) + text(origin.environment)
         position = varint(origin.shard) + varint(origin.divisor) + varint(epoch)
-        self._snapshot = {word: text(word) + position for word in ("true", "false", "reconcile", "audit")}
+        self._snapshot = {word: text(word) + position for word in ("true", "false", "reconcile", "audit", "retry")}
         self._optional = Optional()
 
     def add(

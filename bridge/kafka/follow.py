@@ -13,12 +13,13 @@ from bridge.kafka.topics import partition_counts
 
 
 async def follow(
-    cluster: Cluster, topics: Sequence[str], *, from_beginning: bool, until_end: bool
+    cluster: Cluster, topics: Sequence[str], *, from_beginning: bool, until_end: bool, since_ms: int | None = None
 ) -> AsyncGenerator[Any, None]:
     """Yield aiokafka's records of all partitions of the topics.
 
     Args:
         from_beginning: read what is there; else only what comes.
+        since_ms: read what Kafka has taken at this time (epoch milliseconds) or later.
         until_end: stop at the ends as they are now (last stable offsets) instead of waiting for more.
 
     Raises:
@@ -37,11 +38,13 @@ async def follow(
         try:
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
+            begins = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms)) if since_ms else {}
             for partition in partitions:
                 if from_beginning:
                     await consumer.seek_to_beginning(partition)
                 else:
-                    consumer.seek(partition, ends[partition])
+                    begin = begins.get(partition)
+                    consumer.seek(partition, ends[partition] if begin is None else begin.offset)
             open_ = set(partitions)
             while open_:
                 for records in (await consumer.getmany(timeout_ms=200)).values():

@@ -94,12 +94,20 @@ _STATE_CONFIG = {
 }
 
 
+def replayable_ms(entity_type: str) -> int:
+    """How far back every single change of a type can be read, deletions too."""
+    return _replay_ms(CATALOGUE[entity_type].lifecycle)
+
+
+def _replay_ms(lifecycle: Lifecycle) -> int:
+    return (30 if lifecycle is Lifecycle.SESSION else 7) * DAY_MS
+
+
 def _entity_config(lifecycle: Lifecycle) -> dict[str, str]:
-    replay_days = 30 if lifecycle is Lifecycle.SESSION else 7
     return {
         "cleanup.policy": "compact",
-        "min.compaction.lag.ms": str(replay_days * DAY_MS),
-        "delete.retention.ms": str(replay_days * DAY_MS),
+        "min.compaction.lag.ms": str(_replay_ms(lifecycle)),
+        "delete.retention.ms": str(_replay_ms(lifecycle)),
         "segment.ms": str(DAY_MS),
     }
 

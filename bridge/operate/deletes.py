@@ -81,17 +81,17 @@ def routes(shards: Sequence[ShardView], token: str | None) -> list[web.RouteDef]
     """The endpoints."""
 
     async def listed(_: web.Request) -> web.Response:
-        return _json({"shards": [{"shard": v.stats.shard, "held": shown(v.held)} for v in shards]})
+        return answered({"shards": [{"shard": v.stats.shard, "held": shown(v.held)} for v in shards]})
 
     def deciding(confirm: bool) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def decide(request: web.Request) -> web.Response:
             why = refusal(request, token)
             if why is not None:
-                return _json({"error": why}, 403)
+                return answered({"error": why}, 403)
             try:
                 decision = Decision.read(orjson.loads(await request.read() or b"{}"), confirm=confirm)
             except ValueError as error:
-                return _json({"error": str(error)}, 400)
+                return answered({"error": str(error)}, 400)
             return await _carried_out(decision, shards)
 
         return decide
@@ -110,12 +110,15 @@ async def _carried_out(decision: Decision, shards: Sequence[ShardView]) -> web.R
         async with asyncio.timeout(PATIENCE_S):
             counts: list[Mapping[str, int]] = await asyncio.gather(*work)
     except TimeoutError:
-        return _json({"error": f"not committed within {PATIENCE_S:g} s, but it may still be: list what is held"}, 503)
+        return answered(
+            {"error": f"not committed within {PATIENCE_S:g} s, but it may still be: list what is held"}, 503
+        )
     done = [{"shard": v.stats.shard, "keys": found} for v, found in zip(chosen, counts, strict=True) if found]
-    return _json({"shards": done})
+    return answered({"shards": done})
 
 
-def _json(content: Any, status: int = 200) -> web.Response:
+def answered(content: Any, status: int = 200) -> web.Response:
+    """Content as JSON."""
     return web.Response(body=orjson.dumps(content), status=status, content_type="application/json")
 
 

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.errors import ConfigurationError
-from bridge.operate import deletes
+from bridge.operate import deletes, letters
 from bridge.operate.metrics import ShardView
 from bridge.operate.page import PAGE
 
@@ -71,7 +71,7 @@ async def served(
     Raises:
         ConfigurationError: the port is taken.
     """
-    app = web.Application()
+    app = web.Application(client_max_size=letters.MOST_BYTES)
 
     async def live(_: web.Request) -> web.Response:
         return web.Response(text="alive\n")
@@ -99,7 +99,7 @@ async def served(
         ("/", page),
     ):
         app.router.add_get(path, handler)
-    app.router.add_routes(deletes.routes(shards, token))
+    app.router.add_routes([*deletes.routes(shards, token), *letters.routes(shards, token)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -25,7 +25,7 @@ from bridge.kafka.control import Control, LifecycleEvent, Position
 from bridge.kafka.envelope import Archived, Batches, Envelopes, Record
 from bridge.kafka.statelog import Head, StateCodec
 from bridge.shard.chronicle import Chronicle, garbage, judgement
-from bridge.shard.notes import AbsenceDue, Decided, Frame, Item, Note, SessionOpened, SnapshotCompleted
+from bridge.shard.notes import AbsenceDue, Decided, Errand, Frame, Item, Note, SessionOpened, SnapshotCompleted
 
 LARGE_FRAME_BYTES = 128 * 1024
 SLICE_ROWS = 500
@@ -260,6 +260,8 @@ class Assembler:
             await self._certify(transaction)
         elif type(note.what) is Decided:
             await self._decide(note.what, note.at_ms, transaction, now_ms)
+        elif type(note.what) is Errand:
+            self._run(note.what, transaction, now_ms)
         self._note(note, transaction)
 
     def _note(self, note: Note, transaction: Transaction) -> None:
@@ -293,6 +295,14 @@ class Assembler:
         await self._rule(verdicts, at_ms, transaction, now_ms)
         counts = Counter(name for verdict in verdicts for name, _ in verdict.released)
         transaction.answers.append(partial(decided.done, counts))
+
+    def _run(self, errand: Errand, transaction: Transaction, now_ms: int) -> None:
+        """Do what somebody wants done, and answer when it is committed; its changes come from no frame, so it is 0."""
+        changes, answer = errand.work()
+        if changes:
+            nowhere = Frame(0, b"", None, errand.received_us)
+            self._add(changes, transaction.head.seq + len(changes), nowhere, transaction, now_ms)
+        transaction.answers.append(partial(errand.done, answer))
 
     async def _rule(self, verdicts: Iterable[Verdict], at_ms: int, transaction: Transaction, now_ms: int) -> None:
         """Delete, archive, hold or release; these records come from no frame, so it is 0."""

@@ -21,10 +21,12 @@ from bridge.errors import SessionLost, Unread
 from bridge.kafka.statelog import OnEntity, Restored
 from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
+from bridge.shard.letters import Work
 from bridge.shard.notes import (
     AbsenceDue,
     Alive,
     Decided,
+    Errand,
     Frame,
     FrameUnread,
     Note,
@@ -120,14 +122,17 @@ class Runner:
 
     async def decide(self, confirm: bool, entity_type: str | None, numbers: Collection[int]) -> Mapping[str, int]:
         """Have held deletions confirmed (or discarded), in the order of things; the keys by type once committed."""
-        decided: asyncio.Future[Mapping[str, int]] = asyncio.get_running_loop().create_future()
+        counts: Mapping[str, int] = await self._answered(lambda done: Decided(confirm, entity_type, numbers, done))
+        return counts
 
-        def done(counts: Mapping[str, int]) -> None:
-            if not decided.done():
-                decided.set_result(counts)
+    async def carry_out(self, work: Work, received_us: int) -> Any:
+        """Have something done in the order of things; its answer once it is committed."""
+        return await self._answered(lambda done: Errand(work, received_us, done))
 
-        self._put(Decided(confirm, entity_type, numbers, done))
-        return await decided
+    async def _answered(self, asking: Callable[[Callable[[Any], None]], What]) -> Any:
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._put(asking(lambda answer: None if answered.done() else answered.set_result(answer)))
+        return await answered
 
     # Kafka's side
 

@@ -43,8 +43,9 @@ PURE = (
     ),
     *(f"source/{name}.py" for name in ("plan", "refusals", "rows", "session", "snapshot", "states")),
     *(f"kafka/{name}.py" for name in ("control", "envelope", "framing", "names", "plan", "statelog")),
-    *(f"shard/{name}.py" for name in ("chronicle", "notes", "ports", "stats")),
-    *(f"operate/{name}.py" for name in ("metrics", "page")),
+    "kafka/letters.py",
+    *(f"shard/{name}.py" for name in ("chronicle", "letters", "notes", "ports", "stats")),
+    *(f"operate/{name}.py" for name in ("collector", "metrics", "page")),
     *(f"devkit/{name}.py" for name in ("avro", "compatibility", "subjects", "view")),
     *(
         f"oracle/{name}.py"

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from bridge.config import load
-from bridge.operate.metrics import DRIFT, METRICS
+from bridge.operate.collector import DRIFT
+from bridge.operate.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

@@ -21,7 +21,8 @@ from bridge.errors import BridgeError
 from bridge.kafka.names import TopicNames
 from bridge.kafka.plan import Topic
 from bridge.kafka.plan import wanted as wanted_topics
-from bridge.operate.metrics import DRIFT, HOLD, METRICS, WAITS
+from bridge.operate.collector import DRIFT, HOLD, WAITS
+from bridge.operate.metrics import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -14,6 +14,7 @@ from bridge.changes.reconciler import Counts
 from bridge.operate.http import served
 from bridge.operate.metrics import ShardView
 from bridge.shard.stats import ShardStats
+from tests.component.operate.letters import letters_of
 
 TOKEN = "a-token-of-ours"
 JSON = {"Content-Type": "application/json"}
@@ -34,7 +35,7 @@ class Bridge:
             self.decided.append((shard, confirm, entity_type, tuple(numbers)))
             return {"account": 2}
 
-        return ShardView(ShardStats(shard), Counts(), lambda: 0, HeldKeys(), decide)
+        return ShardView(ShardStats(shard), Counts(), lambda: 0, HeldKeys(), decide, letters_of(shard))
 
     @asynccontextmanager
     async def served(self, token: str | None = None) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:

@@ -26,9 +26,10 @@ class Scene:
 
     def __init__(self, *, divisor: int = 4, remainder: int = 1, expression: str = "modAccountId", **options: Any):
         self.state = PublishedState(CATALOGUE)
+        self.kinds = kinds(self.state, encoders(), expression)
         self.reconciler = RECONCILER(
             self.state,
-            kinds(self.state, encoders(), expression),
+            self.kinds,
             divisor=divisor,
             remainder=remainder,
             **{"max_value_bytes": 100_000, **options},

@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
-from bridge.operate.metrics import ShardCollector, SourceView
+from bridge.operate.collector import ShardCollector, SourceView
 
 
 def test_waits_for_the_broker_are_those_of_the_whole_process() -> None:
