@@ -1,7 +1,8 @@
 """What must, and what may, stand in a partition about each entity. Pure.
 
 An event that was written to a healthy socket must be there. A snapshot row may be: it is published only if it differs.
-A repetition may be. Whatever was written shortly before a socket ended may have been lost with it.
+A repetition may be. Whatever was written shortly before a socket ended may have been lost with it. A socket whose whole
+life lies within that of another of its partition only looked in, as audits do: nothing that it was sent must be there.
 """
 
 from __future__ import annotations
@@ -86,8 +87,9 @@ class Expectations:
             s.id: s for s in truth.sessions if (s.divisor, s.expression) == (rules.divisor, rules.expression)
         }
         self._by_partition: dict[int, list[Session]] = defaultdict(list)
+        self._visitors: set[int] = set()
         for session in sorted(self.sessions.values(), key=lambda s: s.synced_us):
-            self._by_partition[session.remainder].append(session)
+            self._place(session)
         self._endings: dict[Key, list[Version]] = defaultdict(list)
         self._shown: dict[tuple[int, str, int], list[Expected]] = {}
         self._places: dict[tuple[int, int], Expected] = {}
@@ -135,6 +137,15 @@ class Expectations:
         """The id that decides the shard, None if the entity has none."""
         return version.account_id if self.rules.expression == "modAccountId" else version.user_id
 
+    def _place(self, session: Session) -> None:
+        """Put a socket behind the older ones of its partition, unless one of them outlived it."""
+        others = self._by_partition[session.remainder]
+        end = session.ended_us or FOREVER_US
+        if any(other.synced_us < session.synced_us and end < (other.ended_us or FOREVER_US) for other in others):
+            self._visitors.add(session.id)
+        else:
+            others.append(session)
+
     def _collect(self, deliveries: list[Delivery]) -> None:
         eventful: set[tuple[int, Key]] = set()
         ordered = sorted(
@@ -142,7 +153,7 @@ class Expectations:
         )  # stable: within a socket the order of writing stays
         for delivery in ordered:
             version, session = self.versions[delivery.number], self.sessions[delivery.session]
-            if delivery.kind == Kind.EVENT:
+            if delivery.kind == Kind.EVENT and session.id not in self._visitors:
                 self.events_sent += 1
             if delivery.kind == Kind.WITHHELD or not version.known:
                 continue
@@ -155,7 +166,8 @@ class Expectations:
 
     def _add(self, session: Session, version: Version, delivery: Delivery) -> None:
         content = version.content if version.alive else None
-        must = delivery.kind == Kind.EVENT and self._certain(session, delivery.sent_us)
+        served = session.id not in self._visitors
+        must = delivery.kind == Kind.EVENT and served and self._certain(session, delivery.sent_us)
         place = (session.remainder, version.number)
         if place in self._places and delivery.kind != Kind.AGAIN:
             # Two sockets of the same partition side by side, as while one instance replaces another: the same history.

@@ -123,7 +123,7 @@ class _Walk:
                 self._where(record)
         elif record.op == "d" and self._vanished():
             self._where(record)
-            self._mark(record, "reconcile")
+            self._mark(record, "reconcile", "audit")
         elif record.after == self._state and record.op != "d":
             self._blame("duplicated", "the same content again", record)
         elif any(e.content == record.after for e in self._shown):
