@@ -57,6 +57,9 @@ conformance: $(NATIVE) ## go through the vendor's checklist at real pace (5 min)
 bench: $(NATIVE) ## measure speed, latency, snapshot, restart and memory; writes bench-<time>.json
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
+bench-compare: $(NATIVE) ## measure this tree and another commit in alternation: make bench-compare BASE=<commit>
+	$(BIN)/python -m tests.bench --base $(BASE) --no-peers --no-control --parts saturated latency --modes default $(BENCH_ARGS)
+
 format: $(STAMP) ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -71,4 +74,4 @@ lock: $(STAMP) ## write requirements-dev.txt anew from pyproject.toml (needs uv)
 clean: ## remove the environment and all caches of this folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist bridge/speed/*.so conformance-report
 
-.PHONY: help venv demo test check integration oracle mutants conformance bench format schemas lock clean
+.PHONY: help venv demo test check integration oracle mutants conformance bench bench-compare format schemas lock clean

@@ -102,7 +102,7 @@ class Stage:
         try:
             self.folder = self.plan.folder or Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._simulator = self._spawn("simulator", ["bridge.simulator", *self._flags()])
+            self._simulator = self._spawn("simulator", ["-m", "bridge.simulator", *self._flags()])
             if self.plan.kafka is None:
                 await self._stack.enter_async_context(self.kafka)
             if self.registry is not None:
@@ -162,13 +162,17 @@ class Stage:
 
     async def create_topics(self) -> None:
         """`syncbridge topics apply`."""
-        process = self._spawn("topics", ["bridge", "topics", "apply"], environment=self.environment())
+        process = self._spawn("topics", ["-m", "bridge", "topics", "apply"], self.environment())
         status = await process.child.wait(START_S)
         if status:
             raise StageFailed(f"`topics apply` ended with status {status}:\n{process.tail()}")
 
     def start_bridge(
-        self, name: str = "bridge", changes: Mapping[str, str] | None = None, module: str = "bridge"
+        self,
+        name: str = "bridge",
+        changes: Mapping[str, str] | None = None,
+        module: str = "bridge",
+        tree: Path | None = None,
     ) -> Process:
         """`syncbridge run`; returns at once. Several may run beside each other; the newest is `bridge`.
 
@@ -176,8 +180,12 @@ class Stage:
             name: of its log.
             changes: settings that win over the plan's; a second bridge needs its own `http.port`.
             module: a program that takes the verb `run`, should it be another one than this bridge.
+            tree: another checkout that it is to come from.
         """
-        self.bridge = self._spawn(name, [module, "run"], environment=self.environment(changes), cpus=self.plan.cpus)
+        environment, flags = self.environment(changes), []
+        if tree is not None:
+            environment["PYTHONPATH"], flags = str(tree), ["-P"]  # not from the working directory
+        self.bridge = self._spawn(name, [*flags, "-m", module, "run"], environment, self.plan.cpus)
         self._stack.push_async_callback(self._end, self.bridge)
         return self.bridge
 
@@ -227,10 +235,10 @@ class Stage:
         return [part for name, value in flags.items() for part in (f"--{name.replace('_', '-')}", value) if part]
 
     def _spawn(
-        self, name: str, module: list[str], environment: Mapping[str, str] | None = None, cpus: str | None = None
+        self, name: str, arguments: list[str], environment: Mapping[str, str] | None = None, cpus: str | None = None
     ) -> Process:
         log = self.folder / f"{name}.log"
-        command = [sys.executable, "-m", *module]
+        command = [sys.executable, *arguments]
         if cpus is not None:
             command = ["/usr/bin/taskset", "-c", cpus, *command]
         return Process(name, ChildProcess(command, log, environment), log)

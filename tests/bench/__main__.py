@@ -17,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from tests.bench.base import checkout, ratios
 from tests.bench.figures import machine, table
 from tests.bench.latency import MODES, latency
 from tests.bench.rig import CPUS, SAY, on
@@ -40,6 +41,8 @@ def main() -> None:
     path = Path(options.out or f"bench-{time.strftime('%Y%m%d-%H%M%S')}.json")
     path.write_text(json.dumps(figures, indent=2) + "\n")
     Console().print(table(figures))
+    for line in ratios(figures) if options.base else ():
+        Console().print(line)
     SAY.print(f"written to {path}")
 
 
@@ -55,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--setting", action="append", default=[], help="further setting, section.key=value")
     parser.add_argument("--no-peers", dest="peers", action="store_false", help="the bridge only")
     parser.add_argument("--no-control", dest="control", action="store_false", help="the bridge only")
+    parser.add_argument("--base", type=checkout, metavar="COMMIT", help="measure that commit too, in alternation")
     parser.add_argument("--out", help="file for the figures")
     return parser.parse_args()
 

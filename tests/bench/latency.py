@@ -6,6 +6,8 @@ The control is bare aiokafka producers that write the same records at the same p
 from __future__ import annotations
 
 import argparse
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 from bridge.devkit.process import ChildProcess
@@ -35,12 +37,19 @@ async def latency(options: argparse.Namespace) -> dict[str, Any]:
 
 
 async def _mode(staged: Plan, options: argparse.Namespace) -> dict[str, Any]:
-    runs: dict[str, list[Run]] = {"bridge": [], "control": []}
-    async with Stage(staged) as stage:
+    runs: dict[str, list[Run]] = {"bridge": [], "base": [], "control": []}
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(Stage(staged))
         child = await bridge(stage)
         SAY.print(f"idle memory {Meter(child).process.memory_info().rss / 2**20:.0f} MB")
+        if options.base is not None:
+            beside = replace(staged, kafka=stage.kafka, prefix="bench.base")
+            base = await stack.enter_async_context(Stage(beside))
+            base_child = await bridge(base, options.base)
         for round_ in range(options.runs + 1):
             one = {"bridge": await _paced(stage, child, options)}
+            if options.base is not None:
+                one["base"] = await _paced(base, base_child, options)
             if options.control:
                 one["control"] = await _control(stage, options)
             for name, run in one.items() if round_ else ():

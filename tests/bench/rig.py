@@ -67,10 +67,10 @@ class Meter:
         return times.user + times.system
 
 
-async def bridge(stage: Stage) -> ChildProcess:
-    """Start it and wait until it is ready."""
+async def bridge(stage: Stage, tree: Path | None = None) -> ChildProcess:
+    """Start it, from another checkout if told so, and wait until it is ready."""
     await stage.create_topics()
-    child = stage.start_bridge().child
+    child = stage.start_bridge(tree=tree).child
     SAY.print(f"ready after {await stage.wait_until_ready():.1f} s")
     return child
 

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bridge.devkit.kafka import EmbeddedKafka
@@ -40,7 +41,9 @@ async def saturated(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, dict[int, list[Run]]] = {}
     async with AsyncExitStack() as stack:
         kafka = await stack.enter_async_context(EmbeddedKafka())
-        runners = [await _bridge(stack, kafka, options)]
+        runners = [await _bridge(stack, kafka, options, "bridge")]
+        if options.base is not None:
+            runners.append(await _bridge(stack, kafka, options, "base", options.base))
         if options.peers:
             runners += [await _peer(stack, kafka, options, name) for name in ("pipelined", "awaited")]
         for round_ in range(options.runs + 1):
@@ -53,10 +56,12 @@ async def saturated(options: argparse.Namespace) -> dict[str, Any]:
     return {name: {f"{n}_per_frame": summary(runs) for n, runs in each.items()} for name, each in found.items()}
 
 
-async def _bridge(stack: AsyncExitStack, kafka: EmbeddedKafka, options: argparse.Namespace) -> Runner:
-    stage = await stack.enter_async_context(Stage(plan(options, kafka=kafka)))
-    child = await bridge(stage)
-    return Runner("bridge", stage, child, lambda: events(stage))
+async def _bridge(
+    stack: AsyncExitStack, kafka: EmbeddedKafka, options: argparse.Namespace, name: str, tree: Path | None = None
+) -> Runner:
+    stage = await stack.enter_async_context(Stage(plan(options, kafka=kafka, prefix=f"bench.{name}")))
+    child = await bridge(stage, tree)
+    return Runner(name, stage, child, lambda: events(stage))
 
 
 async def _peer(stack: AsyncExitStack, kafka: EmbeddedKafka, options: argparse.Namespace, name: str) -> Runner:
