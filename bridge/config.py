@@ -136,6 +136,8 @@ class Pressure(Section):
 
     memory_mb: Annotated[int, Field(ge=1)] = 64
     high_water_kb: Annotated[int, Field(ge=1)] = 8192
+    spool_path: Path | None = None
+    spool_mb: Annotated[int, Field(ge=1)] = 1024
 
 
 class Kafka(Section):

@@ -14,6 +14,7 @@ import structlog
 
 from bridge.app import cluster as parts
 from bridge.app.implementation import ENCODER, ENVELOPES, RECONCILER
+from bridge.app.pressure import spool
 from bridge.changes.absence import Absence, Brake
 from bridge.changes.certificate import Originals
 from bridge.changes.held import HeldKeys
@@ -128,6 +129,7 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
     runner = Runner(
         source=source,
         channel_bytes=(settings.pressure.high_water_kb * 1024, settings.pressure.memory_mb * 1024 * 1024),
+        spool=spool(settings, stats, logger),
         log=log,
         take_up=_take_up(shared, stats, log, memory, known, reconciler, patience, logger),
         delete_quiet_s=settings.snapshot.delete_quiet_s,

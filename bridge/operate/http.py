@@ -41,6 +41,7 @@ def status(shards: Sequence[ShardView], about: Mapping[str, Any]) -> dict[str, A
                 "sessions": v.stats.sessions,
                 "lost": dict(v.stats.lost),
                 "waiting_bytes": v.stats.waiting_bytes,
+                "spooled_bytes": v.stats.spooled_bytes,
                 "commit_ms": {
                     "p50": round(v.stats.commit.quantile(0.5) * 1000, 2),
                     "p99": round(v.stats.commit.quantile(0.99) * 1000, 2),

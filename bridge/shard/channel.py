@@ -3,7 +3,9 @@
 The reader puts without waiting (invariant 7); the writer takes whole frames. Up to the high-water mark frames keep
 their parsed form; beyond it only their bytes, which are parsed again when their turn comes, because a parsed frame
 takes several times the memory. Above the mark the socket is asked to pause, but never for more than two seconds.
-At the limit the channel refuses, and the session must be given up (docs/architecture.md, pressure).
+At the limit frames go to the spool on disk, if there is one, and all that comes then waits behind them; what is
+there moves up as memory gets room. Without a spool, or when it is full too, the channel refuses, and the session must
+be given up (docs/architecture.md, pressure).
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from bridge.shard.notes import AbsenceDue, Alive, Frame, Item, Note, SessionEnded, SnapshotCompleted
+from bridge.shard.spool import Spool
 
 FRAME_OVERHEAD_BYTES = 200
 PARSED_WEIGHT = 8
 """Memory of a parsed frame in multiples of its bytes (measured on order events: 6 to 9)."""
 LONGEST_PAUSE_S = 1.5
+FULL = "Kafka has been away or too slow for longer than pressure.memory_mb holds"
 
 
 @dataclass(slots=True)
@@ -36,12 +40,17 @@ class Dropped:
     first_us: int = 0
     latest: int = 0
 
+    def miss(self, frames: int, first_us: int) -> None:
+        """So many frames follow; the first of them arrived then, or later."""
+        if frames:
+            self.first_us = self.first_us or first_us
+            self.frames += frames
+            self.latest += frames
+
     def without(self, item: Item) -> Item | None:
         """What remains of an item that follows those seen so far."""
         if type(item) is Frame:
-            self.first_us = self.first_us or item.arrived_us
-            self.frames += 1
-            self.latest += 1
+            self.miss(1, item.arrived_us)
             return None
         if self.frames and type(item) is Note:
             if type(item.what) is SessionEnded:
@@ -57,15 +66,25 @@ class Channel:
 
     Args:
         high_water_bytes: above it frames lose their parsed form and reading is paused.
-        limit_bytes: at it `put` refuses.
+        limit_bytes: at it frames go to the spool, or `put` refuses.
         pause, resume: called when reading should pause and may go on.
+        spool: where frames wait beyond the limit; None for nowhere.
+        lost: told why, when frames that wait there cannot be had again: everything that waits must be dropped.
     """
 
     def __init__(
-        self, high_water_bytes: int, limit_bytes: int, pause: Callable[[], None], resume: Callable[[], None]
+        self,
+        high_water_bytes: int,
+        limit_bytes: int,
+        pause: Callable[[], None],
+        resume: Callable[[], None],
+        spool: Spool | None = None,
+        lost: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._high, self._low, self._limit = high_water_bytes, high_water_bytes // 4, limit_bytes
+        self._room = limit_bytes  # below 0 while something is spooled, so that whatever comes takes the slow way
         self._pause, self._resume = pause, resume
+        self._spool, self.lose = spool, lost
         self._items: deque[Item] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._enough_bytes = 0
@@ -80,11 +99,13 @@ class Channel:
             if self._items and self.bytes + _size(item) > self._high:
                 item.messages = None
             waiting = self.bytes + _size(item)
-            if waiting > self._limit and self.bytes:
-                return False
+            if waiting > self._room and (self.bytes or self._room < 0):
+                return self._put_aside(item)
             self.bytes = waiting
             if waiting > self._high and not self._paused and not self._tired:
                 self._ask_to_pause()
+        elif self._room < 0:
+            return self._put_aside(item)
         self._items.append(item)
         if self._waiter is not None and self.bytes >= self._enough_bytes:
             self.wake()
@@ -111,6 +132,8 @@ class Channel:
         if self.bytes <= self._low:
             self._tired = False
             self._let_go()
+        if self._room < 0:
+            self._move_up()
         return taking
 
     @property
@@ -150,14 +173,53 @@ class Channel:
         """
         dropped = Dropped(bytes=self.bytes)
         self._items = deque(kept for item in self._items if (kept := dropped.without(item)) is not None)
-        self.bytes = 0
+        if self._spool is not None:
+            dropped.bytes += self._spool.bytes
+            for frames, first_us, note in self._spool.clear():
+                dropped.miss(frames, first_us)
+                if note is not None and (kept := dropped.without(note)) is not None:
+                    self._items.append(kept)
+        self.bytes, self._room = 0, self._limit
         self._tired = False
         self._let_go()
         return dropped
 
     def __len__(self) -> int:
         """Items that wait."""
-        return len(self._items)
+        return len(self._items) + (len(self._spool) if self._room < 0 and self._spool is not None else 0)
+
+    @property
+    def refusal(self) -> str:
+        """Why the latest frame was refused."""
+        return FULL if self._spool is None else self._spool.refusal
+
+    def close(self) -> None:
+        """Nothing will be put or taken any more."""
+        if self._spool is not None:
+            self._spool.close()
+
+    def deliver(self, items: list[Item]) -> None:
+        """What was spooled is in memory again, behind all that is there."""
+        self._items.extend(items)
+        self.bytes += sum(_size(item) for item in items if type(item) is Frame)
+        if self._waiter is not None and self.bytes >= self._enough_bytes:
+            self.wake()
+        self._move_up()
+
+    def _put_aside(self, item: Item) -> bool:
+        if type(item) is Frame:
+            item.messages = None
+        if self._spool is None or not self._spool.put(item):
+            return False
+        self._room = -1
+        return True
+
+    def _move_up(self) -> None:
+        """Get more from the spool while memory is half empty."""
+        if self._spool is None or not self._spool.active:
+            self._room = self._limit
+        elif self.bytes <= self._limit // 2:
+            self._spool.fetch(self)
 
     def _ask_to_pause(self) -> None:
         self._paused = True

@@ -38,6 +38,7 @@ from bridge.shard.notes import (
 )
 from bridge.shard.patience import Patience
 from bridge.shard.ports import Clock, Conversation, Log, Source
+from bridge.shard.spool import Spool
 from bridge.shard.stats import ShardStats
 from bridge.shard.writer import Writer
 
@@ -71,6 +72,7 @@ class Runner:
         *,
         source: Source,
         channel_bytes: tuple[int, int],
+        spool: Spool | None = None,
         log: Log,
         take_up: TakeUp,
         patience: Patience,
@@ -85,7 +87,7 @@ class Runner:
         self._completed_ms = 0
         self._source, self._log, self._take_up, self._patience = source, log, take_up, patience
         self._clock, self._logger = clock, logger
-        self._channel = Channel(*channel_bytes, self._pause, self._resume)
+        self._channel = Channel(*channel_bytes, self._pause, self._resume, spool, self._lose)
         self._conversation: Conversation | None = None
         self._may_sync, self._stopping = asyncio.Event(), asyncio.Event()
         self._frame_number = 0
@@ -111,6 +113,7 @@ class Runner:
             raise _first(failed) from None
         finally:
             self.stats.phase, self.stats.session_open, self.stats.owned = "stopped", False, False
+            self._channel.close()
             await self._log.close()
 
     def stop(self) -> None:
@@ -312,8 +315,11 @@ class Runner:
 
     def _overflow(self) -> None:
         """No room: the session is lost, its backlog with it, and a new one begins when there is room again."""
-        lost = SessionLost("overflow", "Kafka has been away or too slow for longer than pressure.memory_mb holds")
-        self._give_up(lost, refused=1)
+        self._give_up(SessionLost("overflow", self._channel.refusal), refused=1)
+
+    def _lose(self, reason: str) -> None:
+        """Frames that waited cannot be had again: the same, from the first that waits."""
+        self._give_up(SessionLost("overflow", reason))
 
     def _give_up(self, lost: SessionLost, *, refused: int = 0) -> None:
         """Drop the backlog and, if a session has synced, that session; events are missing from the first frame on.

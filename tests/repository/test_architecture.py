@@ -37,6 +37,7 @@ PURE = (
     "loopback.py",
     "entities/*.py",
     "changes/*.py",
+    "shard/blocks.py",
     *(
         f"source/{name}.py"
         for name in ("backoff", "batches", "credentials", "events", "forward", "frames", "limits", "messages")

@@ -39,6 +39,14 @@ def test_what_was_sent_is_kept_apart_from_what_happened() -> None:
     ]  # fmt: skip
 
 
+def test_the_longest_pause_between_two_heartbeats_is_kept() -> None:
+    log = Ledger().open(9, Subscription(None), 100)
+    for now_us in (5_000, 7_500, 10_400, 12_900):
+        log.beaten(now_us)
+    line = orjson.loads(session_line(log))
+    assert (line["heartbeats"], line["longest_pause_us"]) == (4, 2_900)
+
+
 def test_lines() -> None:
     line = orjson.loads(change_line(UPDATED))
     assert line == {
