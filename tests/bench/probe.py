@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from typing import Any, Self
 
@@ -12,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from bridge.devkit.stage import Stage
 from tests.bench.rig import TYPES
 
-_TIME = re.compile(rb"\x12tradovate\x1ctradovate\.demo\x08demo")
+_CONNECTOR = b"\x12tradovate"
 
 
 class Probe:
@@ -80,13 +79,14 @@ def _sent_ms(value: bytes) -> int:
 
 
 def _time(value: bytes) -> tuple[int, int]:
-    """Where `source.ts_ms` stands, and what it is (an Avro long)."""
-    match = _TIME.search(value)
-    assert match is not None, "no source in the record"
-    number, shift, at = 0, 0, match.end()
+    """Where `source.ts_ms` stands, and what it is (an Avro long): behind connector, name and environment."""
+    begin = value.index(_CONNECTOR) + len(_CONNECTOR)
+    for _ in range(2):
+        begin += 1 + (value[begin] >> 1)  # a short string: its length takes one byte
+    number, shift, at = 0, 0, begin
     while True:
         byte = value[at]
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return match.end(), (number >> 1) ^ -(number & 1)
+            return begin, (number >> 1) ^ -(number & 1)
         at, shift = at + 1, shift + 7
