@@ -43,18 +43,15 @@ def test_blocks_come_back_and_files_have_no_name(segments: Segments, tmp_path: P
 
 
 def test_the_room_of_a_file_that_was_read_is_given_back(segments: Segments) -> None:
-    def handles() -> int:
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    before = handles()
     places = [segments.write(bytes(60)) for _ in range(20)]
-    assert handles() == before + 10
+    files = [segment.file for segment in segments._files.values()]
+    assert [file.closed for file in files] == [False] * 10
     for place in places[:10]:
         segments.read(place)
-    assert handles() == before + 5
+    assert [file.closed for file in files] == [True] * 5 + [False] * 5
     for place in places[10:]:
         segments.release(place)
-    assert handles() == before
+    assert [file.closed for file in files] == [True] * 10
     segments.release(places[0])
 
 
