@@ -27,6 +27,7 @@ from bridge.entities import schemas
 from bridge.entities.catalogue import CATALOGUE, SNAPSHOT_TYPES, Lifecycle, lifecycle
 from bridge.entities.change import Entry
 from bridge.entities.decoder import re_encode
+from bridge.entities.drift import Drift
 from bridge.entities.encoder import Encoder
 from bridge.entities.ownership import account_hop, direct_owner, user_hop
 from bridge.errors import KafkaUnusable
@@ -79,9 +80,12 @@ class Shared:
     instance: str = field(default_factory=lambda: uuid.uuid4().hex)
     clock: SystemClock = field(default_factory=SystemClock)
     turns: Turns = field(default_factory=Turns)
-    encoders: Mapping[str, Encoder] = field(
-        default_factory=lambda: {name: ENCODER(name, schemas.value_schema(name)) for name in CATALOGUE}
-    )
+    met: Drift = field(default_factory=Drift)
+    encoders: Mapping[str, Encoder] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Encoders take a while to make, and all shards can use the same."""
+        self.encoders = {name: ENCODER(name, schemas.value_schema(name), self.met) for name in CATALOGUE}
 
     def drift(self) -> Iterator[tuple[str, str, str, int]]:
         """All drift the encoders have met: entity type, field, kind, count."""
@@ -307,6 +311,7 @@ def _assembler(
         absence=Absence(
             memory.state, memory.held, past, known, _requested(settings), Brake(settings.snapshot.delete_share)
         ),
+        met=shared.met,
         archive=settings.kafka.archive == "tombstone",
         state_topic=topic.state,
         shard=shard,

@@ -1,4 +1,4 @@
-"""`syncbridge schemas list|check|register`."""
+"""`syncbridge schemas list|check|register`; `drift` has a module of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from bridge.app import cluster as parts
+from bridge.cli import drift
 from bridge.cli.common import ConfigOption, execute, settings
 from bridge.config import Settings
 from bridge.entities import schemas
@@ -16,6 +17,7 @@ from bridge.errors import ConfigurationError, KafkaUnusable
 from bridge.kafka.registry import Registry
 
 app = typer.Typer(no_args_is_help=True, help="The Avro schemas that records are written with.")
+app.command()(drift.drift)
 
 
 @app.command("list")

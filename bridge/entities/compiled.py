@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridge.entities.drift import Drift
 from bridge.entities.encoder import Encoder
 from bridge.entities.reference import kind_of
 from bridge.entities.schemas import Schema, wire_fields
@@ -17,8 +18,8 @@ class CompiledEncoder(Encoder):
         table: encodes what is usual, and says None to the rest, which is the base class's.
     """
 
-    def __init__(self, name: str, schema: Schema) -> None:
-        super().__init__(name, schema)
+    def __init__(self, name: str, schema: Schema, met: Drift | None = None) -> None:
+        super().__init__(name, schema, met)
         fields = wire_fields(schema).items()
         self.table = ValueEncoder(tuple((field, kind_of(of), _symbols(of)) for field, of in fields))
 

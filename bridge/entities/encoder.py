@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bridge.entities import primitives, reference
 from bridge.entities.codegen import Encode, Generator, unsuitable
+from bridge.entities.drift import Drift
 from bridge.entities.exact import refuse_rounded
 from bridge.entities.schemas import Schema
 
@@ -25,6 +26,9 @@ class Encoder:
     Nothing is truncated or coerced: what the schema does not know or cannot hold exactly is kept in `unmapped` as
     canonical JSON. A null is the same as an absent field (protocol section 18).
 
+    Args:
+        met: told of drift when it is met for the first time.
+
     Attributes:
         name: wire name of the entity type.
         schema: the `Value` schema.
@@ -33,8 +37,9 @@ class Encoder:
         slow: entities that the generated encoders had to leave to the reference encoder.
     """
 
-    def __init__(self, name: str, schema: Schema) -> None:
+    def __init__(self, name: str, schema: Schema, met: Drift | None = None) -> None:
         self.name, self.schema = name, schema
+        self._met = met or Drift()
         self.drift: Counter[tuple[str, str]] = Counter()
         self.slow = 0
         self._generator = Generator(schema)
@@ -116,3 +121,4 @@ class Encoder:
         for drift in parts.drift:
             known = drift in self.drift or len(self.drift) < DRIFTS
             self.drift[drift if known else (OTHER, drift[1])] += 1
+            self._met.note(self.name, *drift)

@@ -20,11 +20,12 @@ from bridge.changes.reconciler import Found, Reconciler, Row
 from bridge.changes.resend import Past
 from bridge.changes.state import PublishedState
 from bridge.entities.change import Change, Refused, Unmapped
+from bridge.entities.drift import UNKNOWN_TYPE, Drift
 from bridge.entities.exact import Inexact, refuse_rounded
 from bridge.kafka.control import Control, LifecycleEvent, Position
 from bridge.kafka.envelope import Archived, Batches, Envelopes, Record
 from bridge.kafka.statelog import Head, StateCodec
-from bridge.shard.chronicle import Chronicle, garbage, judgement
+from bridge.shard.chronicle import Chronicle, drifted, garbage, judgement
 from bridge.shard.notes import AbsenceDue, Decided, Errand, Frame, Item, Note, SessionOpened, SnapshotCompleted
 
 LARGE_FRAME_BYTES = 128 * 1024
@@ -99,6 +100,7 @@ class Assembler:
         originals: Originals,
         past: Past,
         absence: Absence,
+        met: Drift,
         archive: bool,
         state_topic: str,
         shard: int,
@@ -108,7 +110,7 @@ class Assembler:
         self._envelopes, self._control, self._codec = envelopes, control, codec
         self._state_topic, self._shard, self._divisor = state_topic, shard, divisor
         self._originals, self._past, self._absence, self._archive = originals, past, absence, archive
-        self._chronicle = Chronicle()
+        self._met, self._chronicle = met, Chronicle()
 
     def begin(self, head: Head) -> Transaction:
         """An empty transaction that follows the one which left `head`."""
@@ -132,6 +134,9 @@ class Assembler:
             elif type(item) is Note:
                 await self._take_note(item, transaction, now_ms)
         await self._rule(self._absence.appeared(), now_ms, transaction, now_ms)
+        if self._met.news:
+            at, events = self._position(transaction), drifted(self._met.take(), now_ms)
+            _put(transaction.batches, [self._control.event(event, at) for event in events])
 
     def rest(self) -> None:
         """Nothing waits to be written: time for what may be done later."""
@@ -247,6 +252,7 @@ class Assembler:
             _put(transaction.batches, self._control.dead_letter(refused, at))
         for thing in found.unmapped:
             _put(transaction.batches, self._control.unmapped(thing, at))
+            self._met.note(thing.entity_type, "", UNKNOWN_TYPE)
 
     async def _take_note(self, note: Note, transaction: Transaction, now_ms: int) -> None:
         """What a note asks for comes before what it tells."""

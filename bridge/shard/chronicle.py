@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass, field
 from bridge.changes.absence import Verdict
 from bridge.changes.certificate import Certificate
 from bridge.entities.change import RECONCILE, Change, Refused
-from bridge.kafka.control import LifecycleEvent
+from bridge.entities.drift import Met
+from bridge.kafka.control import NAME_CHARACTERS, LifecycleEvent
 from bridge.kafka.statelog import Head
 from bridge.shard.notes import (
     AbsenceDue,
@@ -149,6 +150,16 @@ def _audited(due: AuditDue, at_ms: int) -> list[LifecycleEvent]:
         return []
     counts = {"rows": audit.rows, "left_out": audit.left_out, "repaired": audit.repaired}
     return [LifecycleEvent("audit_completed", at_ms, from_ms=audit.began_ms, to_ms=at_ms, counts=counts)]
+
+
+def drifted(news: Iterable[Met], at_ms: int) -> list[LifecycleEvent]:
+    """What is said when something is met for the first time that is not as the schemas say."""
+    events = []
+    for entity_type, name, kind in news:
+        what = f"{entity_type}.{name}" if name else entity_type
+        readable = what[:NAME_CHARACTERS].encode(errors="replace").decode()
+        events.append(LifecycleEvent("drift", at_ms, cause=kind, reason=readable))
+    return events
 
 
 def garbage(note: Note) -> Refused | None:

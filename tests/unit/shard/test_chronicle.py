@@ -3,7 +3,7 @@ from __future__ import annotations
 from bridge.entities.change import LIVE, RECONCILE, Change
 from bridge.errors import Unread
 from bridge.kafka.statelog import Head
-from bridge.shard.chronicle import Chronicle, garbage
+from bridge.shard.chronicle import Chronicle, drifted, garbage
 from bridge.shard.notes import Alive, FrameUnread, Note, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
 
 
@@ -93,3 +93,10 @@ def test_the_frame_nobody_could_read_is_kept_and_is_no_event() -> None:
     )  # fmt: skip
     assert (chronicle.tell(note, head), head) == ([], Head(alive_ms=1))
     assert garbage(Note(Alive(), 2)) is None
+
+
+def test_drift_is_told_by_name_and_kind_in_words_that_can_be_written() -> None:
+    news = [("order", "venue", "unknown_field"), ("\ud800" * 300, "", "unknown_type")]
+    first, second = drifted(news, 5)
+    assert (first.event, first.ts_ms, first.cause, first.reason) == ("drift", 5, "unknown_field", "order.venue")
+    assert (second.cause, second.reason) == ("unknown_type", "?" * 200)
