@@ -18,7 +18,7 @@ from bridge.app import cluster as parts
 from bridge.cli.common import ConfigOption, execute, settings
 from bridge.cli.reading import decoding
 from bridge.config import Settings
-from bridge.devkit.avro import read_schema
+from bridge.devkit.avro import SchemaError, read_schema
 from bridge.devkit.compatibility import incompatibilities
 from bridge.entities import schemas
 from bridge.entities.catalogue import CATALOGUE
@@ -90,7 +90,10 @@ def refused(entity_type: str, proposals: Sequence[Proposal]) -> list[str]:
             earlier.append(_normal(schemas.value_schema(entity_type, version)))
         except LookupError:
             continue  # the type came later
-    return incompatibilities(_normal(new), earlier, LEVEL)
+    try:
+        return incompatibilities(_normal(new), earlier, LEVEL)
+    except SchemaError as error:
+        return [str(error)]
 
 
 def _normal(schema: Mapping[str, Any]) -> Any:
