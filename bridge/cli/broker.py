@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from bridge.cli.common import execute
-from bridge.devkit.broker import fetch_all, run_broker
 
 
 def broker(
@@ -19,6 +18,9 @@ def broker(
     fetch_only: Annotated[bool, typer.Option("--fetch-only", help="Fetch and verify Kafka, start nothing.")] = False,
 ) -> None:
     """Run the embedded Apache Kafka on loopback until Ctrl-C; no Docker, Java or Maven needed."""
+    # `run` is not to wait for what it does not need.
+    from bridge.devkit.broker import fetch_all, run_broker  # noqa: PLC0415
+
     if fetch_only:
         typer.echo(fetch_all(), err=True)
         return

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
 
 import typer
 
 from bridge.cli.common import execute, stop_signals
-from bridge.cli.verify import conclude
-from bridge.devkit.demo import DemoOptions, run_demo
-from bridge.oracle.report import Report
+
+T = TypeVar("T")
 
 
 def demo(
@@ -28,13 +28,17 @@ def demo(
     With --seconds the run is verified: an independent reader compares the topics with the simulator's ledger, and the
     exit code is 0 only if nothing is lost, doubled, out of order or in the wrong place.
     """
+    # `run` is not to wait for what it does not need.
+    from bridge.cli.judging import conclude  # noqa: PLC0415
+    from bridge.devkit.demo import DemoOptions, run_demo  # noqa: PLC0415
+
     options = DemoOptions(seconds=seconds, view=not as_json, accounts=accounts, rate=rate, shards=shards, seed=seed)
-    report = execute(_demo(options))
+    report = execute(_stoppable(lambda stop: run_demo(options, stop)))
     if report is not None:
         conclude(report, as_json=as_json)
 
 
-async def _demo(options: DemoOptions) -> Report | None:
+async def _stoppable(run: Callable[[asyncio.Event], Awaitable[T]]) -> T:
     stop = asyncio.Event()
     with stop_signals(stop.set):
-        return await run_demo(options, stop)
+        return await run(stop)

@@ -8,7 +8,7 @@ import structlog
 from typer.testing import CliRunner
 
 from bridge.cli import app
-from bridge.cli.verify import SHOWN, explain
+from bridge.cli.judging import SHOWN, explain
 from bridge.oracle.report import Report
 
 
