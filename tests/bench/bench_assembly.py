@@ -7,14 +7,16 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
 from bridge.app.implementation import READ_ROWS, RECONCILER
 from bridge.app.reading import frame_reader
 from bridge.app.shards import Memory, Shared, _assembler, _codec, kinds
+from bridge.changes.reconciler import Reconciler
 from bridge.config import load
 from bridge.entities.encoder import Encoder
 from bridge.kafka.client import Cluster
@@ -34,38 +36,65 @@ async def _framing() -> SingleObject:
 
 def main() -> None:
     """Print microseconds an event, and J."""
-    settings = load()
     print(f"implementation: {IMPLEMENTATION}")
-    shared = Shared(settings, Cluster(""), frame_reader(READ_ROWS), _framing)
+    common = shared()
     for per_frame in (10, 1):
-        figures = _measure(shared, per_frame)
+        figures = _measure(common, per_frame)
         j = figures["loads"]
         for name, us in figures.items():
             print(f"{per_frame:2} a frame  {name:10} {us:6.2f} us  {us / j:5.2f} J")
 
 
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What stands between socket and producer, for one shard."""
+
+    memory: Memory
+    reconciler: Reconciler
+    assembler: Assembler
+
+    @classmethod
+    def of(cls, shared: Shared) -> Self:
+        """With nothing published yet."""
+        memory, framing = Memory(), SingleObject()
+        known = kinds(memory.state, shared.encoders, "modAccountId")
+        reconciler = RECONCILER(memory.state, known, divisor=4, remainder=0, max_value_bytes=900_000)
+        codec = _codec(shared.settings, framing)
+        return cls(memory, reconciler, _assembler(shared, 0, framing, codec, memory, known, reconciler, 1))
+
+
+def shared() -> Shared:
+    """With the settings of the environment, and no cluster."""
+    return Shared(load(), Cluster(""), frame_reader(READ_ROWS), _framing)
+
+
+def frames(per_frame: int, **more: int) -> list[Frame]:
+    """Of the simulator's load, parsed."""
+    raw = payloads(per_frame, **more)
+    return [Frame(i, r, orjson.loads(r[1:]), 1_700_000_000_000_000) for i, r in enumerate(raw)]
+
+
+def assemble_us(assembler: Assembler, some: list[Frame], events: int) -> float:
+    """CPU microseconds an event from parsed frames to records."""
+    return _timed(partial(_run, assembler, some)) * EVENTS / events
+
+
 def _measure(shared: Shared, per_frame: int) -> dict[str, float]:
-    memory = Memory()
-    state = memory.state
-    known = kinds(state, shared.encoders, "modAccountId")
-    reconciler = RECONCILER(state, known, divisor=4, remainder=0, max_value_bytes=900_000)
-    framing = SingleObject()
-    codec = _codec(shared.settings, framing)
-    assembler = _assembler(shared, 0, framing, codec, memory, known, reconciler, 1)
+    bench = Bench.of(shared)
+    state, reconciler = bench.memory.state, bench.reconciler
     figures: dict[str, list[float]] = {"loads": [], "rows": [], "encode": [], "reconcile": [], "assemble": []}
     for _ in range(ROUNDS):
-        raw = payloads(per_frame, EVENTS)
-        messages = [orjson.loads(r[1:]) for r in raw]
+        some = frames(per_frame, events=EVENTS)
+        raw, messages = [each.raw for each in some], [each.messages or [] for each in some]
         events = [(m["d"]["entityType"], m["d"]["entity"]) for frame in messages for m in frame]
         rows = [READ_ROWS(m)[0] for m in messages]
-        frames = [Frame(i, r, m, 1_700_000_000_000_000) for i, (r, m) in enumerate(zip(raw, messages, strict=True))]
         figures["loads"].append(_timed(partial(_each, orjson.loads, [r[1:] for r in raw])))
         figures["rows"].append(_timed(partial(_each, READ_ROWS, messages)))
         figures["encode"].append(_timed(partial(_encode, shared.encoders, events)))
         state.begin()
         figures["reconcile"].append(_timed(partial(_each, reconciler.apply, rows)))
         state.rollback()
-        figures["assemble"].append(_timed(partial(_run, assembler, frames)))
+        figures["assemble"].append(_timed(partial(_run, bench.assembler, some)))
     return {name: statistics.median(values[1:]) for name, values in figures.items()}
 
 

@@ -140,10 +140,15 @@ def parse_us(per_frame: int) -> float:
     return used / (len(frames) * per_frame) * 1e6
 
 
-def payloads(per_frame: int, events: int = 20_000) -> list[bytes]:
-    """Frames as the simulator's load sends them."""
+def payloads(per_frame: int, events: int = 20_000, entities: int = 1000, stride: int = 1) -> list[bytes]:
+    """Frames as the simulator's load sends them.
+
+    Args:
+        events: how many in all; they cycle over the entities.
+        stride: leave out all but every so manieth entity.
+    """
     accounts = [Account(4_294_967_000 + 4 * n, 15_460, n) for n in range(50)]
-    stream = LoadStream(keys(accounts, None, 1000, 0), per_frame, 0)
+    stream = LoadStream(keys(accounts, None, entities, 0)[::stride], per_frame, 0)
     data, found = stream.take(events // per_frame, time.time_ns() // 1000), []
     at = 0
     while at < len(data):
