@@ -131,8 +131,16 @@ class Snapshot(Section):
     delete_share: Annotated[float, Field(ge=0, le=1)] = 0.3
 
 
+class Audit(Section):
+    """How often a second snapshot is compared with what has been published, per shard."""
+
+    interval_s: Annotated[float, Field(ge=0)] = 900.0
+    before_s: Annotated[float, Field(ge=0)] = 30.0
+    after_s: Annotated[float, Field(ge=0)] = 10.0
+
+
 class Pressure(Section):
-    """What may wait in memory while Kafka is slow or away, per shard."""
+    """What may wait in memory, and then on disk, while Kafka is slow or away, per shard."""
 
     memory_mb: Annotated[int, Field(ge=1)] = 64
     high_water_kb: Annotated[int, Field(ge=1)] = 8192
@@ -213,6 +221,7 @@ class Settings(BaseSettings):
     source: Source = Field(default_factory=Source)
     sharding: Sharding = Field(default_factory=Sharding)
     snapshot: Snapshot = Field(default_factory=Snapshot)
+    audit: Audit = Field(default_factory=Audit)
     pressure: Pressure = Field(default_factory=Pressure)
     kafka: Kafka = Field(default_factory=Kafka)
     registry: Registry = Field(default_factory=Registry)

@@ -10,7 +10,7 @@ from bridge.app.reading import read_rows
 from bridge.changes.reconciler import Reconciler
 from bridge.entities.encoder import Encoder
 from bridge.kafka.envelope import Envelopes
-from bridge.shard.assembly import Reading
+from bridge.shard.reader import Reading
 
 ENCODERS: Final[tuple[type[Encoder], ...]] = tuple(dict.fromkeys((Encoder, implementation.ENCODER)))
 """Python's first; it is the only one where the accelerator was not built."""

@@ -7,7 +7,7 @@ from typing import Any
 from bridge.app.reading import read_any
 from bridge.changes.reconciler import Row
 from bridge.entities.change import Unmapped
-from bridge.shard.assembly import Reading
+from bridge.shard.reader import Reading
 from bridge.speed import _native
 
 

@@ -9,7 +9,7 @@ from bridge.app import reading
 from bridge.changes.reconciler import Reconciler
 from bridge.entities.encoder import Encoder
 from bridge.kafka.envelope import Envelopes
-from bridge.shard.assembly import Reading
+from bridge.shard.reader import Reading
 from bridge.speed.choice import COMPILED
 
 ENCODER: type[Encoder] = Encoder

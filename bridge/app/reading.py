@@ -7,7 +7,7 @@ from typing import Any
 
 from bridge.changes.reconciler import Row
 from bridge.entities.change import Unmapped
-from bridge.shard.assembly import Reader, Reading
+from bridge.shard.reader import Reader, Reading
 from bridge.source import forward
 from bridge.source.rows import Rows, rows
 

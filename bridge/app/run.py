@@ -26,6 +26,7 @@ from bridge.operate.metrics import ShardView
 from bridge.shard.fleet import Fleet
 from bridge.shard.patience import Patience
 from bridge.source.conversation import ShardSource
+from bridge.source.spare import SpareSource
 from bridge.speed.choice import IMPLEMENTATION, REASON
 
 T = TypeVar("T")
@@ -74,7 +75,10 @@ class Bridge:
             shared = Shared(
                 self._settings, cluster, frame_reader(implementation.READ_ROWS), lambda: asyncio.shield(framing)
             )
-            built = [build(shared, r, ShardSource(self._broker, wanted)) for r, wanted in self._plans.items()]
+            built = [
+                build(shared, r, ShardSource(self._broker, wanted), SpareSource(self._broker, wanted))
+                for r, wanted in self._plans.items()
+            ]
             self.shards[:] = [view for _, view in built]
             await self._serve(stack, shared)
             await self._first_look(checking)

@@ -13,9 +13,11 @@ from typing import Any
 import structlog
 
 from bridge.app import cluster as parts
+from bridge.app.audits import audits
 from bridge.app.implementation import ENCODER, ENVELOPES, RECONCILER
 from bridge.app.pressure import spool
 from bridge.changes.absence import Absence, Brake
+from bridge.changes.audit import Auditor
 from bridge.changes.certificate import Originals
 from bridge.changes.held import HeldKeys
 from bridge.changes.letters import Retrial
@@ -38,12 +40,13 @@ from bridge.kafka.framing import Framing
 from bridge.kafka.shardlog import ShardLog
 from bridge.kafka.statelog import HELD, OnEntity, StateCodec, StoredEntity, StoredHeld
 from bridge.operate.metrics import ShardView
-from bridge.shard.assembly import Assembler, Reader
+from bridge.shard.assembly import Assembler
 from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
 from bridge.shard.letters import LetterDesk
 from bridge.shard.patience import Patience
-from bridge.shard.ports import Source
+from bridge.shard.ports import Source, Spares
+from bridge.shard.reader import Reader
 from bridge.shard.runner import Owner, Runner, TakeUp
 from bridge.shard.stats import ShardStats
 from bridge.shard.turns import Turns
@@ -103,8 +106,12 @@ class Memory:
     originals: Originals = field(default_factory=Originals)
 
 
-def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView]:
-    """A shard's runner, and the view of its numbers."""
+def build(shared: Shared, shard: int, source: Source, spares: Spares | None = None) -> tuple[Runner, ShardView]:
+    """A shard's runner, and the view of its numbers.
+
+    Args:
+        spares: gives sockets for audits; None for no audits.
+    """
     settings, clock = shared.settings, shared.clock
     stats = ShardStats(shard)
     logger = structlog.get_logger().bind(shard=shard)
@@ -140,6 +147,7 @@ def build(shared: Shared, shard: int, source: Source) -> tuple[Runner, ShardView
         patience=patience,
         clock=clock,
         stats=stats,
+        audits=audits(settings, spares, known, reconciler, shared.reader, clock, stats, logger),
         logger=logger,
     )
     retrial = Retrial(state, known, reconciler, settings.kafka.max_record_bytes)
@@ -299,6 +307,8 @@ def _assembler(
         for name, encoder in shared.encoders.items()
     }
     past = Past(memory.state, [name for name, kind in known.items() if kind.lifecycle is Lifecycle.SESSION])
+    brake = Brake(settings.snapshot.delete_share)
+    absence = Absence(memory.state, memory.held, past, known, _requested(settings), brake)
     return Assembler(
         state=memory.state,
         reconciler=reconciler,
@@ -308,10 +318,9 @@ def _assembler(
         codec=codec,
         originals=memory.originals,
         past=past,
-        absence=Absence(
-            memory.state, memory.held, past, known, _requested(settings), Brake(settings.snapshot.delete_share)
-        ),
+        absence=absence,
         met=shared.met,
+        auditor=Auditor(memory.state, memory.held, past, absence, reconciler),
         archive=settings.kafka.archive == "tombstone",
         state_topic=topic.state,
         shard=shard,

@@ -29,7 +29,11 @@ def broker(settings: Settings) -> Broker:
         Endpoint(source.rest_url, source.socket_url, _tls(settings), _proxy(settings)),
         _credentials(settings),
         limits=_limits(settings),
-        budget=BudgetLimits(sockets=source.max_sockets, connect_burst=source.connect_burst),
+        budget=BudgetLimits(
+            sockets=source.max_sockets,
+            spare_sockets=source.max_sockets - len(settings.sharding.remainders),
+            connect_burst=source.connect_burst,
+        ),
         token_path=source.token_path,
     )
 

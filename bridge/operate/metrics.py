@@ -266,6 +266,27 @@ METRICS: Mapping[str, MetricName] = {
             lambda v, _: v.held.counts(),
         ),
         MetricName(
+            "syncbridge_audits_completed",
+            "counter",
+            None,
+            "Snapshots on a spare socket that were compared with what is published.",
+            lambda v, _: v.stats.audits,
+        ),
+        MetricName(
+            "syncbridge_audits_skipped",
+            "counter",
+            "reason",
+            "Audits that were due and did not happen, or came to no end.",
+            lambda v, _: v.stats.audits_skipped,
+        ),
+        MetricName(
+            "syncbridge_audit_repairs",
+            "counter",
+            "entity_type",
+            "Keys that an audit found to be otherwise than published, and repaired: silent loss.",
+            lambda v, _: v.stats.audit_repairs,
+        ),
+        MetricName(
             "syncbridge_entities_archived",
             "counter",
             None,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from bridge.changes.absence import Absence, Verdict
+from bridge.changes.audit import Auditor
 from bridge.changes.certificate import Certificate, Originals, sums
 from bridge.changes.reconciler import Found, Reconciler, Row
 from bridge.changes.resend import Past
@@ -22,67 +23,29 @@ from bridge.changes.state import PublishedState
 from bridge.entities.change import Change, Refused, Unmapped
 from bridge.entities.drift import UNKNOWN_TYPE, Drift
 from bridge.entities.exact import Inexact, refuse_rounded
-from bridge.kafka.control import Control, LifecycleEvent, Position
-from bridge.kafka.envelope import Archived, Batches, Envelopes, Record
+from bridge.kafka.control import Control, Position
+from bridge.kafka.envelope import Batches, Envelopes, Record
 from bridge.kafka.statelog import Head, StateCodec
 from bridge.shard.chronicle import Chronicle, drifted, garbage, judgement
-from bridge.shard.notes import AbsenceDue, Decided, Errand, Frame, Item, Note, SessionOpened, SnapshotCompleted
+from bridge.shard.notes import (
+    AbsenceDue,
+    AuditDue,
+    Decided,
+    Errand,
+    Frame,
+    Item,
+    Note,
+    SessionOpened,
+    SnapshotCompleted,
+    Watching,
+)
+from bridge.shard.reader import Reader
+from bridge.shard.transaction import Transaction
 
 LARGE_FRAME_BYTES = 128 * 1024
 SLICE_ROWS = 500
 TURN_BYTES = 64 * 1024
 """After so many bytes of frames other tasks get their turn: about 2 ms of work."""
-
-Reading = tuple[list[Row], list[Unmapped]]
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """How frames are read; given by the composition root, so that shards need not know the wire.
-
-    Attributes:
-        messages: raw frame -> its messages; exactly, number by number, if told so.
-        rows: messages -> rows and what is not understood.
-    """
-
-    messages: Callable[[bytes, bool], list[Any]]
-    rows: Callable[[list[Any]], Reading]
-
-
-@dataclass(slots=True)
-class Transaction:
-    """One transaction, ready to be written.
-
-    Attributes:
-        head: where the shard stands when it is committed.
-        batches: records by topic, the state topic's last.
-        frames, changes: how many of each it holds.
-        taken: bytes that were taken from the channel for it.
-        completed: snapshots completed in it.
-        oldest_us: arrival of its oldest frame, 0 if it has none.
-        archived: lone tombstones by topic; written before `batches`.
-        judged: what is told about keys that were missing from a snapshot.
-        answers: to be called when it is committed.
-        ends: where its partitions ended before it, by topic; needed for a completed snapshot.
-    """
-
-    head: Head
-    batches: Batches = field(default_factory=dict)
-    frames: int = 0
-    changes: int = 0
-    taken: int = 0
-    completed: int = 0
-    oldest_us: int = 0
-    noted: bool = False
-    archived: dict[str, Archived] = field(default_factory=dict)
-    judged: list[LifecycleEvent] = field(default_factory=list)
-    answers: list[Callable[[], None]] = field(default_factory=list)
-    ends: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing but the head would be written, and no note asked for that (only duplicates came)."""
-        return not self.noted and len(self.batches) == 1
 
 
 class Assembler:
@@ -101,6 +64,7 @@ class Assembler:
         past: Past,
         absence: Absence,
         met: Drift,
+        auditor: Auditor,
         archive: bool,
         state_topic: str,
         shard: int,
@@ -110,6 +74,7 @@ class Assembler:
         self._envelopes, self._control, self._codec = envelopes, control, codec
         self._state_topic, self._shard, self._divisor = state_topic, shard, divisor
         self._originals, self._past, self._absence, self._archive = originals, past, absence, archive
+        self._auditor, self._plain_reader = auditor, reader
         self._met, self._chronicle = met, Chronicle()
 
     def begin(self, head: Head) -> Transaction:
@@ -262,6 +227,10 @@ class Assembler:
                 await asyncio.sleep(0)
             verdicts = self._absence.judge(transaction.head.judged_ms, note.at_ms)
             await self._rule(verdicts, note.at_ms, transaction, now_ms)
+        elif type(note.what) is AuditDue:
+            await self._audit(note.what, note.at_ms, transaction, now_ms)
+        elif type(note.what) is Watching:
+            self._reader = self._plain_reader.watched(note.what.audit)
         elif type(note.what) is SnapshotCompleted:
             await self._certify(transaction)
         elif type(note.what) is Decided:
@@ -310,14 +279,22 @@ class Assembler:
             self._add(changes, transaction.head.seq + len(changes), nowhere, transaction, now_ms)
         transaction.answers.append(partial(errand.done, answer))
 
+    async def _audit(self, due: AuditDue, at_ms: int, transaction: Transaction, now_ms: int) -> None:
+        """Repair what an audit has found to be otherwise, and tell when it is committed."""
+        await self._rule(self._auditor.differences(due.audit, due.differing), at_ms, transaction, now_ms)
+        if due.ended:
+            verdicts = self._auditor.absences(due.audit, transaction.head.judged_ms, at_ms)
+            await self._rule(verdicts, at_ms, transaction, now_ms)
+        transaction.answers.append(due.done)
+
     async def _rule(self, verdicts: Iterable[Verdict], at_ms: int, transaction: Transaction, now_ms: int) -> None:
         """Delete, archive, hold or release; these records come from no frame, so it is 0."""
         nowhere = Frame(0, b"", None, at_ms * 1000)
         for verdict in verdicts:
             transaction.noted = True
-            last = transaction.head.seq + len(verdict.deleted)
-            for start in range(0, len(verdict.deleted), SLICE_ROWS):
-                self._add(verdict.deleted[start : start + SLICE_ROWS], last, nowhere, transaction, now_ms)
+            last = transaction.head.seq + len(verdict.changes)
+            for start in range(0, len(verdict.changes), SLICE_ROWS):
+                self._add(verdict.changes[start : start + SLICE_ROWS], last, nowhere, transaction, now_ms)
                 await asyncio.sleep(0)
             if self._archive:
                 self._envelopes.archive(verdict.archived, transaction.archived, transaction.batches)

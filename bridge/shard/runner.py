@@ -19,6 +19,7 @@ import structlog
 
 from bridge.errors import SessionLost, Unread
 from bridge.kafka.statelog import OnEntity, Restored
+from bridge.shard.audit import Audits
 from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
 from bridge.shard.letters import Work
@@ -79,6 +80,7 @@ class Runner:
         delete_quiet_s: float,
         clock: Clock,
         stats: ShardStats,
+        audits: Audits,
         logger: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self.stats = stats
@@ -86,7 +88,7 @@ class Runner:
         self._absence_due: asyncio.TimerHandle | None = None
         self._completed_ms = 0
         self._source, self._log, self._take_up, self._patience = source, log, take_up, patience
-        self._clock, self._logger = clock, logger
+        self._clock, self._logger, self._audits = clock, logger, audits
         self._channel = Channel(*channel_bytes, self._pause, self._resume, spool, self._lose)
         self._conversation: Conversation | None = None
         self._may_sync, self._stopping = asyncio.Event(), asyncio.Event()
@@ -107,8 +109,10 @@ class Runner:
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(self._listen())
                 group.create_task(self._permit())
+                auditing = group.create_task(self._audits.run(self._put))
                 await self._own()
                 listening.cancel()
+                auditing.cancel()
         except BaseExceptionGroup as failed:
             raise _first(failed) from None
         finally:
@@ -233,6 +237,7 @@ class Runner:
 
     def _ended(self, lost: SessionLost, heard_us: int) -> None:
         self._forget_absence()
+        self._audits.interrupt()
         stopped = lost.cause == "stopped"
         self.stats.session_open = False
         if not stopped:
@@ -328,6 +333,7 @@ class Runner:
             refused: frames that the channel did not take.
         """
         dropped = self._channel.drop()
+        self._audits.interrupt()
         self._logger.error(
             "session_given_up", cause=lost.cause, dropped_frames=dropped.frames + refused, dropped_bytes=dropped.bytes
         )

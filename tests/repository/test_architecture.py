@@ -45,7 +45,7 @@ PURE = (
     *(f"source/{name}.py" for name in ("plan", "refusals", "rows", "session", "snapshot", "states")),
     *(f"kafka/{name}.py" for name in ("control", "envelope", "framing", "names", "plan", "statelog")),
     "kafka/letters.py",
-    *(f"shard/{name}.py" for name in ("chronicle", "letters", "notes", "ports", "stats")),
+    *(f"shard/{name}.py" for name in ("chronicle", "letters", "notes", "ports", "reader", "stats", "transaction")),
     *(f"operate/{name}.py" for name in ("collector", "metrics", "page")),
     *(f"devkit/{name}.py" for name in ("avro", "compatibility", "subjects", "view")),
     *(

@@ -15,7 +15,7 @@ from bridge.app.shards import Shared, SystemClock, build
 from bridge.config import Settings, load
 from bridge.errors import SessionLost
 from bridge.kafka.framing import Framing
-from bridge.shard.ports import Listener
+from bridge.shard.ports import Listener, Spares
 from bridge.shard.runner import Runner
 
 WAIT_S = 90.0
@@ -149,7 +149,11 @@ class Instance:
     """One process' worth of shard 0, running until it is stopped or ends by itself."""
 
     def __init__(
-        self, settings: Settings, framing: Callable[[], Awaitable[Framing]], clock: SystemClock | None = None
+        self,
+        settings: Settings,
+        framing: Callable[[], Awaitable[Framing]],
+        clock: SystemClock | None = None,
+        spares: Spares | None = None,
     ) -> None:
         self.desk = Desk()
         shared = self.shared = Shared(
@@ -157,7 +161,7 @@ class Instance:
         )
         self.name = shared.instance
         self.runner: Runner
-        self.runner, self.view = build(shared, 0, self.desk)
+        self.runner, self.view = build(shared, 0, self.desk, spares)
         self.task = asyncio.create_task(self.runner.run())
 
     async def until(self, reached: Callable[[], bool]) -> None:

@@ -20,6 +20,7 @@ from tests.unit.changes.test_absence import NEXT_NOON, NOON
 
 TYPE, LIST = "cashBalance", "cashBalances"
 MOST_BYTES = 900 * 1024
+ALL = [{name: each(name, schemas.value_schema(name)) for name in CATALOGUE} for each in ENCODERS]
 
 
 class Shard:
@@ -27,8 +28,7 @@ class Shard:
 
     def __init__(self, which: int, *, foreign: Any = "auto") -> None:
         self.state = PublishedState(CATALOGUE)
-        encoders = {name: ENCODERS[which](name, schemas.value_schema(name)) for name in CATALOGUE}
-        self.kinds = kinds(self.state, encoders, "modAccountId")
+        self.kinds = kinds(self.state, ALL[which], "modAccountId")
         self.reconciler = RECONCILERS[which](
             self.state, self.kinds, divisor=2, remainder=1, foreign=foreign, max_value_bytes=MOST_BYTES
         )
