@@ -18,8 +18,6 @@ from bridge.app import cluster as parts
 from bridge.cli.common import ConfigOption, execute, settings
 from bridge.cli.reading import decoding
 from bridge.config import Settings
-from bridge.devkit.avro import SchemaError, read_schema
-from bridge.devkit.compatibility import incompatibilities
 from bridge.entities import schemas
 from bridge.entities.catalogue import CATALOGUE
 from bridge.entities.drift import UNKNOWN_TYPE
@@ -83,21 +81,23 @@ def drift(
 
 def refused(entity_type: str, proposals: Sequence[Proposal]) -> list[str]:
     """Why a registry would refuse the envelope with what is proposed; nothing if it would take it."""
+    from bridge.devkit.avro import SchemaError, read_schema  # noqa: PLC0415 - `run` does not need it
+    from bridge.devkit.compatibility import incompatibilities  # noqa: PLC0415
+
+    def normal(schema: Mapping[str, Any]) -> Any:
+        return read_schema(json.dumps(schema))
+
     new = extended(schemas.value_schema(entity_type), proposals, "")
     earlier = []
     for version in schemas.released_versions():
         try:
-            earlier.append(_normal(schemas.value_schema(entity_type, version)))
+            earlier.append(normal(schemas.value_schema(entity_type, version)))
         except LookupError:
             continue  # the type came later
     try:
-        return incompatibilities(_normal(new), earlier, LEVEL)
+        return incompatibilities(normal(new), earlier, LEVEL)
     except SchemaError as error:
         return [str(error)]
-
-
-def _normal(schema: Mapping[str, Any]) -> Any:
-    return read_schema(json.dumps(schema))
 
 
 async def _read(loaded: Settings) -> tuple[Told, dict[tuple[str, str], Seen]]:
