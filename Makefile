@@ -54,6 +54,9 @@ mutants: $(NATIVE) ## plant each known bug in a copy and see its tests fail; MUT
 conformance: $(NATIVE) ## go through the vendor's checklist at real pace (5 min); writes conformance-report/
 	$(BIN)/python -m tests.conformance $(CONFORMANCE_ARGS)
 
+fuzz: $(NATIVE) ## spoilt sessions against the bridge for an hour; FUZZ_SECONDS, FUZZ_SEED choose
+	$(BIN)/python -m tests.fuzz
+
 bench: $(NATIVE) ## measure speed, latency, snapshot, restart and memory; writes bench-<time>.json
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
@@ -74,4 +77,4 @@ lock: $(STAMP) ## write requirements-dev.txt anew from pyproject.toml (needs uv)
 clean: ## remove the environment and all caches of this folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist bridge/speed/*.so conformance-report
 
-.PHONY: help venv demo test check integration oracle mutants conformance bench bench-compare format schemas lock clean
+.PHONY: help venv demo test check integration oracle mutants conformance fuzz bench bench-compare format schemas lock clean
