@@ -12,6 +12,7 @@ from bridge.simulator.options import Options
 from bridge.simulator.server import Simulator
 from bridge.source.budget import BudgetLimits
 from bridge.source.refusals import SessionLimits
+from bridge.source.spare import SpareSource
 from tests.component.source.dialing import AWAY_S, Shard, dialing, now, waiting_for
 from tests.component.source.scripted import eventually
 
@@ -244,3 +245,24 @@ async def test_sockets_beyond_the_budget_wait_for_a_place() -> None:
         await first.stop()
         await second.live()
         await second.stop()
+
+
+async def test_a_spare_socket_takes_a_spare_place_and_none_of_the_shards() -> None:
+    async with (
+        Simulator(SMALL) as simulator,
+        dialing(simulator, budget=BudgetLimits(sockets=1, spare_sockets=1)) as broker,
+    ):
+        shard, audit = Shard(broker), Shard(broker)
+        spares = SpareSource(broker, shard.plan)
+        audit.conversation = spares.converse(audit)
+        shard.start()
+        await shard.live()
+        assert spares.hindrance() is None
+        audit.start()
+        await audit.live()
+        assert spares.hindrance() == "no_socket"
+        await audit.stop()
+        assert spares.hindrance() is None
+        await shard.stop()
+
+    assert audit.content == shard.content

@@ -139,3 +139,19 @@ async def test_a_budget_tells_what_was_waited_for() -> None:
     assert set(waited) == {"connect", "login", "renewal", "socket", "syncrequest"}
     assert waited["connect"] >= 0.02
     assert waited["login"] == waited["socket"] == 0
+
+
+async def test_what_nobody_needs_is_begun_only_with_room_to_spare() -> None:
+    limits = BudgetLimits(spare_sockets=1, syncrequests_per_hour=4)
+    budget = Budget(clock, limits)
+
+    assert budget.audit_hindrance() is None
+    async with budget.spare.held():
+        assert budget.audit_hindrance() == "no_socket"
+    await budget.syncrequest.turn()
+    assert budget.audit_hindrance() is None
+    await budget.syncrequest.turn()
+    assert budget.audit_hindrance() == "no_syncrequest"
+    budget.hold.extend(60.0)
+    assert budget.audit_hindrance() == "hold"
+    assert Budget(clock, BudgetLimits()).audit_hindrance() == "no_socket"

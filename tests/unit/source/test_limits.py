@@ -31,6 +31,14 @@ def test_what_was_taken_beyond_the_limit_pushes_the_next_back() -> None:
     assert window.wait_s(3) == 8
 
 
+def test_a_window_tells_how_much_was_taken_within_it() -> None:
+    window = RollingWindow(4, 10)
+    for now in (0, 1, 2):
+        window.take(now)
+
+    assert [window.taken(now) for now in (3, 10.5, 30)] == [3, 2, 0]
+
+
 def test_a_burst_then_two_per_three_seconds() -> None:
     assert opened(ConnectPace(4, 2 / 3), 100, 106.1) == pytest.approx([100, 100, 100, 100, 101.5, 103, 104.5, 106])
 
