@@ -34,7 +34,7 @@ class Response:
     @classmethod
     def of(cls, message: dict[str, Any]) -> Response:
         """Read the members of a message that has `i` or `s`."""
-        return cls(_integer(message.get("i")), _integer(message.get("s")), message.get("d"))
+        return cls(_integer(message.get("i")), _status(message.get("s")), message.get("d"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +137,12 @@ def _integer(value: Any) -> int | None:
     if type(value) is int:
         return value
     return int(value) if type(value) is float and value.is_integer() else None
+
+
+def _status(value: Any) -> int | None:
+    """As wide as codes of WebSocket are; what is no status must fit no field of ours either."""
+    status = _integer(value)
+    return status if status is not None and 0 <= status < 65536 else None
 
 
 def _seconds(value: Any) -> float:

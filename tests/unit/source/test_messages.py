@@ -14,7 +14,9 @@ from bridge.source.messages import Penalty, Response, Shutdown, TokenGranted, bu
         ({"i": 1.0, "s": 200.0}, Response(1, 200, None)),
         ({"s": 401}, Response(None, 401, None)),
         ({"i": "1", "s": True, "d": "x"}, Response(None, None, "x")),
-        ({"i": 10**400, "s": 1e308}, Response(10**400, int(1e308), None)),
+        ({"i": 10**400, "s": 1e308}, Response(10**400, None, None)),
+        ({"i": 1, "s": 2**63}, Response(1, None, None)),
+        ({"i": 1, "s": -1}, Response(1, None, None)),
     ],
 )
 def test_a_response_is_read_whatever_it_holds(message: dict[str, Any], expected: Response) -> None:
