@@ -17,6 +17,7 @@ from bridge.simulator.orders import ENDPOINTS
 from bridge.simulator.sharding import RequestError, Subscription, subscription
 from bridge.simulator.store import Change
 from bridge.simulator.wire import (
+    Part,
     Request,
     json_body,
     parse_request,
@@ -194,4 +195,17 @@ class Connection(Link):
         log = self._sim.ledger.open(self.number, sub, now_us())
         self.feed = Feed(self, self._sim, log)
         _log.info("synced", socket=self.number, remainder=self.remainder, rows=sum(map(len, rows.values())))
-        self.feed.snapshot(snapshot_frames(rows, request.id, self.options))
+        self.feed.snapshot(self._parts(rows, request.id))
+
+    def _parts(self, rows: dict[str, list[Change]], number: int | None) -> list[Part]:
+        """The snapshot's parts, after faults have had their say."""
+        options, most = self.options, None
+        for fault in self._sim.faults.take("snapshot", self.remainder):
+            if fault.kind == "snapshot_cut":
+                most = fault.args["parts"]
+            elif fault.kind == "list_short":
+                rows[fault.args["type"]] = rows.get(fault.args["type"], [])[: fault.args["keep"]]
+            else:
+                rows[fault.args["type"]] = []
+                options = options.changed({"empty_lists": fault.args["form"]})
+        return snapshot_frames(rows, number, options)[:most]

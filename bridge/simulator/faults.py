@@ -38,6 +38,11 @@ KINDS: dict[str, FaultKind] = {
     "order_failure": FaultKind(
         "order", "an order request fails", {"reason": "UnknownReason", "text": "Access is denied"}
     ),
+    "list_lost": FaultKind(
+        "snapshot", "a list of the snapshot is empty, absent or null", {"type": "account", "form": "empty"}
+    ),
+    "list_short": FaultKind("snapshot", "a list of the snapshot has only so many rows", {"type": "account", "keep": 1}),
+    "snapshot_cut": FaultKind("snapshot", "only so many parts of the snapshot come", {"parts": 1}),
     "part_delay": FaultKind("part", "a snapshot part comes late", {"seconds": 1.0}),
     "part_padded": FaultKind("part", "a snapshot part is padded with blanks to so many bytes", {"bytes": 5 << 20}),
     "drop": FaultKind("live", "the TCP connection is reset"),
@@ -55,7 +60,7 @@ KINDS: dict[str, FaultKind] = {
 }
 
 
-SHARDED = frozenset({"sync", "part", "live", "frame"})
+SHARDED = frozenset({"sync", "snapshot", "part", "live", "frame"})
 """Points at which it is known for which shard a socket is."""
 
 

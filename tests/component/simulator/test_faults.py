@@ -20,7 +20,7 @@ PROVEN = {
     "upgrade_status", "upgrade_drop", "silent_open", "authorize_status", "authorize_silent", "sync_penalty",
     "sync_status", "sync_silent", "part_delay", "drop", "close", "close_frame", "shutdown", "half_open", "frame_drop",
     "frame_truncated", "frame_garbage", "frame_binary", "frame_twice", "frame_delay",
-    "frame_padded", "part_padded", "request_status", "order_status", "order_failure",
+    "list_lost", "list_short", "snapshot_cut", "frame_padded", "part_padded", "request_status", "order_status", "order_failure",
 }  # fmt: skip
 
 
@@ -160,6 +160,29 @@ async def test_a_late_part() -> None:
         await simulator.step()
         assert (await client.messages())[0]["i"] == 1
         assert (await client.messages())[0]["e"] == "props"
+        assert simulator.faults.unfired() == []
+
+
+@pytest.mark.parametrize(("form", "seen"), [("empty", []), ("null", None), ("absent", ...)])
+async def test_lists_are_lost_or_short(form: str, seen: Any) -> None:
+    async with Simulator(SMALL) as simulator, connected(simulator) as client:
+        await client.authorize()
+        simulator.arm("list_lost", type="cashBalance", form=form)
+        simulator.arm("list_short", type="account", keep=3)
+        await client.request_sync()
+        [answer] = await client.messages()
+        assert (len(answer["d"]["accounts"]), answer["d"].get("cashBalances", ...)) == (3, seen)
+        assert simulator.faults.unfired() == []
+
+
+async def test_a_snapshot_is_cut_off() -> None:
+    async with Simulator(SMALL.changed({"split": "A", "parts": 4})) as simulator, connected(simulator) as client:
+        await client.authorize()
+        simulator.arm("snapshot_cut", parts=2)
+        await client.request_sync()
+        parts = [(await client.messages())[0]["i"] for _ in range(2)]
+        await simulator.step()
+        assert (parts, (await client.messages())[0]["e"]) == ([1, 1], "props")
         assert simulator.faults.unfired() == []
 
 
