@@ -25,7 +25,11 @@ def cluster(kafka: EmbeddedKafka) -> Cluster:
 def fragile() -> Iterator[EmbeddedKafka]:
     """A broker of this folder's own. Without an ACL on a thing everybody may use it; with one only who it names."""
     broker = EmbeddedKafka(
-        sasl=Scram({USER: PASSWORD}, authorize=True), settings={"allow.everyone.if.no.acl.found": "true"}
+        sasl=Scram({USER: PASSWORD}, authorize=True),
+        settings={
+            "allow.everyone.if.no.acl.found": "true",
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms": "200",
+        },
     )
     asyncio.run(broker.start())
     yield broker
@@ -37,12 +41,18 @@ async def make_producer(cluster: Cluster, unique_prefix: str) -> AsyncIterator[M
     """Makes producers of partition 0 that all have the same transactional id, and closes them."""
     made: list[Producer] = []
 
-    def make(where: Cluster = cluster, *, transactions: bool = True, timeout_s: float = 30.0) -> Producer:
+    def make(
+        where: Cluster = cluster,
+        *,
+        transactions: bool = True,
+        timeout_s: float = 30.0,
+        transaction_timeout_ms: int = 10_000,
+    ) -> Producer:
         producer = Producer(
             where,
             0,
             transactional_id=unique_prefix if transactions else None,
-            transaction_timeout_ms=10_000,
+            transaction_timeout_ms=transaction_timeout_ms,
             request_timeout_ms=10_000,
             max_record_bytes=900 * 1024,
             compression=None,
