@@ -53,7 +53,7 @@ FULL = Size(
     settings={"audit.interval_s": "60", "snapshot.delete_quiet_s": "10"},
 )  # fmt: skip
 SMALL = Size(
-    shards=2, accounts=60, rate=200, plain=1, lagging=1, lag_s=0.7, control_s=0.0, share=0.05, lost=15,
+    shards=2, accounts=60, rate=200, plain=0, lagging=1, lag_s=0.7, control_s=0.0, share=0.05, lost=15,
     settings={
         "audit.interval_s": "3", "audit.before_s": "1.5", "audit.after_s": "0.7", "snapshot.delete_quiet_s": "0.7",
     },

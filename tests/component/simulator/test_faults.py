@@ -20,7 +20,8 @@ PROVEN = {
     "upgrade_status", "upgrade_drop", "silent_open", "authorize_status", "authorize_silent", "sync_penalty",
     "sync_status", "sync_silent", "part_delay", "drop", "close", "close_frame", "shutdown", "half_open", "frame_drop",
     "frame_truncated", "frame_garbage", "frame_binary", "frame_twice", "frame_delay",
-    "list_lost", "list_short", "snapshot_cut", "frame_padded", "part_padded", "request_status", "order_status", "order_failure",
+    "list_lost", "list_short", "snapshot_cut",
+    "frame_padded", "part_padded", "request_status", "order_status", "order_failure",
 }  # fmt: skip
 
 
