@@ -49,7 +49,7 @@ class Size:
 
 
 FULL = Size(
-    shards=4, accounts=2_000, rate=1_000, plain=3, lagging=3, lag_s=5.0, control_s=600.0, share=0.01, lost=400,
+    shards=4, accounts=2_000, rate=1_000, plain=3, lagging=3, lag_s=5.0, control_s=600.0, share=0.01, lost=200,
     settings={"audit.interval_s": "60", "snapshot.delete_quiet_s": "10"},
 )  # fmt: skip
 SMALL = Size(
@@ -118,8 +118,12 @@ async def some_lost(made: Scene, size: Size) -> int:
     """Frames are lost until they are enough; how many."""
     fault = {"kind": "frame_drop", "times": None, "probability": size.share}
     await made.control("POST", "faults", fault)
-    await made.fired("frame_drop", size.lost)
-    fired: int = (await made.faults())["frame_drop"]
+
+    async def look() -> int:
+        fired = (await made.faults())["frame_drop"]
+        return fired if fired >= size.lost else 0
+
+    fired: int = await until(look, f"{size.lost} frames are lost", 600.0)
     await made.control("DELETE", "faults")
     return fired
 
