@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -49,6 +50,8 @@ def status(shards: Sequence[ShardView], about: Mapping[str, Any]) -> dict[str, A
                 "lag_ms": round(v.stats.behind_ms, 2),
                 "topics": dict(v.stats.topics),
                 "deletes_held": v.held.counts(),
+                "audits": v.stats.audits,
+                "audit_repairs": dict(v.stats.audit_repairs),
             }
             for v in shards
         ],
@@ -87,7 +90,8 @@ async def served(
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def status_json(_: web.Request) -> web.Response:
-        return web.Response(body=orjson.dumps(status(shards, about)), content_type="application/json")
+        found = {**status(shards, about), "tasks": len(asyncio.all_tasks())}
+        return web.Response(body=orjson.dumps(found), content_type="application/json")
 
     async def page(_: web.Request) -> web.Response:
         return web.Response(text=PAGE, content_type="text/html")
