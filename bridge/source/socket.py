@@ -27,6 +27,11 @@ OnData = Callable[[bytes, list[Any], int], None]
 """Told a frame with data: the frame, its messages for `rows()`, its arrival in epoch microseconds."""
 
 
+STALL_S, CATCH_UP_S = 0.5, 1.0
+"""A timer that is late by so much means that we did not run. Reading what had come meanwhile takes far less than a
+second: the system keeps no more than some megabytes."""
+
+
 def epoch_us() -> int:
     """Microseconds since 1970 by the machine's clock."""
     return time.time_ns() // 1000
@@ -71,14 +76,19 @@ class SocketConversation:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._left = asyncio.Event()
         self._now = self._loop.time()
-        self._heard_us = 0
+        self._heard_us = self._behind_us = 0
+        self._behind_until = -math.inf
 
     # For the owner
 
     @property
     def heard_us(self) -> int:
-        """When the server was heard last, epoch microseconds; 0 if never."""
-        return self._heard_us
+        """Up to when we know what the server sent, epoch microseconds; 0 if it was never heard.
+
+        Usually when it was heard last. But after we did not run for a while (a machine that was suspended, a stopped
+        process) what is read is old; and what came after it is lost if the connection ends before we have caught up.
+        """
+        return self._behind_us if self._now < self._behind_until else self._heard_us
 
     async def run(self) -> SessionLost:
         """Connect and stay until the session ends; say why it ended.
@@ -141,6 +151,8 @@ class SocketConversation:
     def heard(self) -> None:
         """Bytes have arrived; the frames among them share this moment."""
         self._now = self._loop.time()
+        if self._now > self._armed_for + STALL_S and self._timer is not None:
+            self._fall_behind()
         self._heard_us = self._wall_us()
         self.session.heard(self._now)
 
@@ -238,8 +250,17 @@ class SocketConversation:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self.session.handle_timer(self._loop.time())
+        now = self._loop.time()
+        if now > self._armed_for + STALL_S:
+            self._now = now
+            self._fall_behind()
+        self.session.handle_timer(now)
         self._settle()
+
+    def _fall_behind(self) -> None:
+        """We have not run for a while, until now."""
+        self._behind_us = self.heard_us
+        self._behind_until = self._now + CATCH_UP_S
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

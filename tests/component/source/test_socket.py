@@ -84,6 +84,33 @@ async def test_heartbeats_keep_their_pace_under_a_flood() -> None:
     assert at[-1] - at[0] >= 11 * 0.1 * 0.9  # never faster; lateness is the machine's
 
 
+async def test_after_we_did_not_run_what_is_lost_with_the_connection_may_be_old() -> None:
+    """The gap begins before the stall, though frames that had come meanwhile are read after it."""
+    stalled, told = asyncio.Event(), asyncio.Event()
+
+    async def script(ws: ServerConnection) -> None:
+        await welcome(ws)
+        await stalled.wait()
+        await ws.send(frame(props(1)), text=True)
+        await told.wait()
+        ws.transport.abort()
+
+    async with serving(script) as url:
+        recorder = Recorder(url)
+        running = asyncio.create_task(recorder.conversation.run())
+        recorder.conversation.allow_sync()
+        await eventually(lambda: recorder.has(SnapshotComplete))
+        before_us = time.time_ns() // 1000
+        time.sleep(1.0)  # noqa: ASYNC251 - nothing may run
+        stalled.set()
+        await eventually(lambda: len(recorder.messages) == 2)
+        told.set()
+        await running
+
+    assert recorder.conversation.heard_us <= before_us
+    assert recorder.frames[-1][2] >= before_us + 1_000_000
+
+
 async def _flood(ws: ServerConnection) -> None:
     raw = frame(*(props(number) for number in range(10)))
     while True:
