@@ -57,6 +57,10 @@ conformance: $(NATIVE) ## go through the vendor's checklist at real pace (5 min)
 fuzz: $(NATIVE) ## spoilt sessions against the bridge for an hour; FUZZ_SECONDS, FUZZ_SEED choose
 	$(BIN)/python -m tests.fuzz
 
+soak: $(NATIVE) ## half an hour of load and faults; SOAK_ARGS="--minutes 30 --rate 1000", writes soak-report/
+	$(BIN)/syncbridge broker --fetch-only
+	$(BIN)/python -m tests.soak $(SOAK_ARGS)
+
 bench: $(NATIVE) ## measure speed, latency, snapshot, restart and memory; writes bench-<time>.json
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
@@ -75,6 +79,6 @@ lock: $(STAMP) ## write requirements-dev.txt anew from pyproject.toml (needs uv)
 		--no-emit-index-url --extra embedded --extra uvloop --group dev pyproject.toml -o requirements-dev.txt
 
 clean: ## remove the environment and all caches of this folder
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist bridge/speed/*.so conformance-report
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist bridge/speed/*.so conformance-report soak-report
 
-.PHONY: help venv demo test check integration oracle mutants conformance fuzz bench bench-compare format schemas lock clean
+.PHONY: help venv demo test check integration oracle mutants conformance fuzz soak bench bench-compare format schemas lock clean
