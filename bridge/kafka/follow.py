@@ -38,7 +38,9 @@ async def follow(
         try:
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
-            begins = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms)) if since_ms else {}
+            begins = (
+                await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms)) if since_ms is not None else {}
+            )
             for partition in partitions:
                 if from_beginning:
                     await consumer.seek_to_beginning(partition)
