@@ -162,7 +162,8 @@ async def _read(
                     head, committed_ms = content, record.timestamp
             elif isinstance(content, KeyFraming) and number == FRAMING_ID:
                 framing = content
-    return Restored(head, committed_ms, framing, records, end)
+    pending = (consumer.highwater(partition) or 0) > end
+    return Restored(head, committed_ms, framing, records, end, pending)
 
 
 def _content(record: Any) -> tuple[tuple[str, int], StoredEntity | StoredHeld | Head | KeyFraming | None]:

@@ -78,6 +78,7 @@ class Restored:
         framing: how its keys are framed; None if never claimed.
         records: how many state records were read.
         end: offset up to which the partition was read.
+        pending: whether something stands behind that end whose transaction is open, or looks as if it were.
     """
 
     head: Head | None
@@ -85,6 +86,7 @@ class Restored:
     framing: KeyFraming | None
     records: int
     end: int
+    pending: bool = False
 
 
 class StateCodec:

@@ -15,10 +15,17 @@ Record = tuple[bytes, bytes | None]
 
 
 class Partition:
-    """What has been committed, by topic and in order; and how many producers have been started."""
+    """What has been committed, by topic and in order; and how many producers have been started.
+
+    Attributes:
+        hidden: what was committed and cannot be read before the next commit.
+        open: somebody else's transaction is, and stays so.
+    """
 
     def __init__(self, state_topic: str) -> None:
         self.topics: dict[str, list[Record]] = {}
+        self.hidden: list[tuple[str, list[Record]]] = []
+        self.open = False
         self.producers = 0
         self._state_topic = state_topic
 
@@ -42,6 +49,8 @@ class PartitionLog:
     def __init__(self, partition: Partition) -> None:
         self.commits = 0
         self.held: dict[int, asyncio.Event] = {}
+        self.hides: dict[int, bool] = {}
+        """Commits that are hidden, by number; and whether their answer arrives."""
         self._partition = partition
         self._producer = 0
         self._committed_ms = 0
@@ -82,7 +91,15 @@ class PartitionLog:
             raise OutcomeUnknown("request lost")
         if self._producer != self._partition.producers:
             raise OutcomeUnknown("fenced")
-        for topic, records in [*(archived or {}).items(), *batches.items()]:
+        written = [(topic, list(records)) for topic, records in [*(archived or {}).items(), *batches.items()]]
+        before, self._partition.hidden = self._partition.hidden, []
+        if self.commits in self.hides:
+            assert not before, "one at a time"
+            self._partition.hidden = written
+            if not self.hides[self.commits]:
+                raise OutcomeUnknown("answer lost")
+            return
+        for topic, records in [*before, *written]:
             self._partition.topics.setdefault(topic, []).extend(records)
 
     async def close(self) -> None:
@@ -98,4 +115,5 @@ class PartitionLog:
                 framing = content
             else:
                 on_entity(entity_type, number, content)
-        return Restored(head, time.time_ns() // 1_000_000, framing, len(self._partition.state), 0)
+        pending = bool(self._partition.hidden) or self._partition.open
+        return Restored(head, time.time_ns() // 1_000_000, framing, len(self._partition.state), 0, pending)

@@ -143,6 +143,13 @@ async def test_what_is_in_an_open_transaction_is_not_read_and_not_waited_for(
     kafka: EmbeddedKafka, cluster: Cluster, state: str, make_producer: MakeProducer
 ) -> None:
     await write(make_producer(), state, [head(1)])
+
+    async def pending() -> bool:
+        return (await read_head(cluster, state, 0)).pending
+
+    async with asyncio.timeout(60):
+        while await pending():  # the marker of a commit is a moment late
+            continue
     open_one = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers, transactional_id=f"{state}.open")
     await open_one.start()
     await open_one.begin_transaction()
@@ -152,8 +159,12 @@ async def test_what_is_in_an_open_transaction_is_not_read_and_not_waited_for(
         restored = await read_head(cluster, state, 0)
     assert restored.head is not None
     assert restored.head.transaction == 1
+    assert restored.pending
     await open_one.abort_transaction()
     await open_one.stop()
+    async with asyncio.timeout(60):
+        while await pending():
+            continue
 
 
 @pytest.mark.parametrize("record", [(b"key", b"value"), (b"", b""), (head(1)[0], b"\x00VALU\x00"), (b"\x00KEY.", b"x")])
