@@ -112,11 +112,15 @@ class TokenGranted:
 
     @classmethod
     def of(cls, body: Any) -> TokenGranted | None:
-        """Read a token answer, None if it holds no token: that is a failure whatever the status says."""
-        token = body.get("accessToken") if isinstance(body, dict) else None
-        if not isinstance(token, str) or not token.strip():
+        """Read a token answer, None if it holds no token: that is a failure whatever the status says.
+
+        What cannot stand in a header is no token.
+        """
+        given = body.get("accessToken") if isinstance(body, dict) else None
+        token = given.strip() if isinstance(given, str) else ""
+        if not token or not token.isascii() or not token.isprintable():
             return None
-        return cls(token.strip(), _epoch_seconds(body.get("expirationTime")), _integer(body.get("userId")))
+        return cls(token, _epoch_seconds(body.get("expirationTime")), _integer(body.get("userId")))
 
 
 def business_failure(data: Any) -> str | None:

@@ -17,10 +17,11 @@ from typing import Any
 from bridge.operate import logs
 from tests.fuzz import seeds
 from tests.fuzz.scripts import CORPUS
+from tests.fuzz.tokens import logins
 from tests.fuzz.wire import conversation
 
 WARM_BATCHES, GROWTH_KB = 30, 64 * 1024
-EVERY_S, CONVERSATIONS = 20.0, 10
+EVERY_S, CONVERSATIONS, LOGINS = 20.0, 10, 100
 WORKERS = {"compiled": "", "pure": "1"}
 
 
@@ -32,6 +33,7 @@ class Run:
         self.totals: Counter[str] = Counter()
         self.causes: Counter[str] = Counter()
         self.over_sockets: Counter[str] = Counter()
+        self.logins: Counter[str] = Counter()
         self.rss: dict[str, list[int]] = {name: [] for name in WORKERS}
         self.digests: dict[int, dict[str, str]] = {}
         self.found: list[str] = []
@@ -93,6 +95,10 @@ class Run:
                     self.over_sockets[await conversation(r, transcripts)] += 1
                 except Exception:  # noqa: BLE001 - any exception is what is looked for
                     self.found.append(f"over a socket: {traceback.format_exc()}")
+            try:
+                self.logins.update(await logins(r, LOGINS))
+            except Exception:  # noqa: BLE001 - as above
+                self.found.append(f"while logging in: {traceback.format_exc()}")
             await asyncio.sleep(EVERY_S)
 
     def _growth(self) -> None:
@@ -103,6 +109,7 @@ class Run:
     def figures(self) -> dict[str, Any]:
         sizes = {f"rss_kb_{name}": [s[0], max(s), s[-1]] for name, s in self.rss.items() if s}
         causes = {"causes": dict(self.causes.most_common()), "over_sockets": dict(self.over_sockets.most_common())}
+        causes["logins"] = dict(self.logins.most_common())
         return {"seed": self.seed, **self.totals, **sizes, **causes, "found": len(self.found)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.fuzz import pipeline
 from tests.fuzz.pipeline import Pipeline, Tally
 from tests.fuzz.scripts import CORPUS, kept, read, reduced
 from tests.fuzz.seeds import SHAPES, _transcript
+from tests.fuzz.tokens import logins
 from tests.fuzz.worker import batch, decoder, failure
 
 GREETING = [b"o", b'a[{"s":200,"i":0}]']
@@ -53,3 +55,9 @@ async def test_a_failure_is_found_and_made_small(monkeypatch: pytest.MonkeyPatch
     assert small == [b"a[{"]
     (tmp_path / "x.json").write_text(kept([small]), "utf-8")
     assert read(tmp_path / "x.json") == [small]
+
+
+async def test_whatever_answers_a_login_gives_a_token_or_an_error_that_is_foreseen() -> None:
+    found = await logins(Random(1), 300)  # noqa: S311 - to be repeated, not to be secret
+    assert sum(found.values()) == 300
+    assert {"granted", "refused", "penalty", "rate_limited", "server_error"} <= set(found)

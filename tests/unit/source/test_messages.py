@@ -65,7 +65,18 @@ def test_a_token_answer_needs_a_token() -> None:
     assert "eyJ" not in repr(granted)
 
 
-@pytest.mark.parametrize("body", [{}, {"errorText": "no"}, {"accessToken": ""}, {"accessToken": None}, [], None, "eyJ"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"errorText": "no"},
+        {"accessToken": ""},
+        {"accessToken": None},
+        {"accessToken": "a\nb"},
+        {"accessToken": "é"},
+        [],
+    ],
+)
 def test_no_token_in_the_body_is_no_grant(body: Any) -> None:
     assert TokenGranted.of(body) is None
 
