@@ -59,7 +59,6 @@ def producer(settings: Settings, where: Cluster, shard: int) -> Producer:
         transactional_id=names(settings).transactional_id(settings.sharding.divisor, shard) if exactly_once else None,
         transaction_timeout_ms=kafka.transaction_timeout_ms,
         request_timeout_ms=kafka.request_timeout_ms,
-        max_record_bytes=kafka.max_record_bytes,
         compression=None if kafka.compression == "none" else kafka.compression,
         timeout_s=kafka.transaction_timeout_ms / 1000,
     )

@@ -54,7 +54,6 @@ async def make_producer(cluster: Cluster, unique_prefix: str) -> AsyncIterator[M
             transactional_id=unique_prefix if transactions else None,
             transaction_timeout_ms=transaction_timeout_ms,
             request_timeout_ms=10_000,
-            max_record_bytes=900 * 1024,
             compression=None,
             timeout_s=timeout_s,
         )

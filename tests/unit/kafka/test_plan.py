@@ -6,7 +6,7 @@ from bridge.entities.catalogue import CATALOGUE
 from bridge.kafka.control import PART_BYTES
 from bridge.kafka.names import TopicNames
 from bridge.kafka.plan import DAY_MS, Actual, Difference, Topic, differences, fatal, wanted
-from bridge.kafka.producer import BATCH_BYTES
+from bridge.kafka.requests import BATCH_BYTES
 
 NAMES = TopicNames("p")
 PLAN = {topic.name: topic for topic in wanted(NAMES, 4, 900 * 1024)}

@@ -1,0 +1,236 @@
+"""The requests of which a transaction consists, sent one after the other, each answer looked at.
+
+aiokafka's producer connects, finds coordinator and leaders, and becomes the owner of a transactional id; from there on
+its own sender is left aside, which moves each request through several tasks. Here a transaction is three round trips:
+partitions added, batches written, the end. What only came too early, or did not arrive, is sent again; any other answer
+ends it: its outcome is unknown until the head has been read, and the very same records are written by a new producer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import errors as foreign
+from aiokafka.client import ConnectionGroup, CoordinationType
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+
+from bridge.kafka.envelope import Archived, Record
+
+BATCH_BYTES = 256 * 1024
+MOST_UNDERWAY = 4
+"""Produce requests sent ahead of their answers; a broker keeps five batches of a producer in mind."""
+CONCURRENT_S = 0.003
+"""Wait before asking again while the broker still writes the markers of the transaction before."""
+AGAIN_S, UNKNOWN_S = 0.02, 5.0
+"""After such a pause a request is sent again that came too early; and for so long one for a topic that nobody knows."""
+_UNKNOWN = {foreign.UnknownTopicOrPartitionError}
+_MOVED = {foreign.NotCoordinatorError, foreign.CoordinatorNotAvailableError}
+_NOT_YET = _MOVED | {foreign.ConcurrentTransactions, foreign.CoordinatorLoadInProgressError}
+CODECS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+_ALL = -1
+_NO_HEADERS: Sequence[tuple[str, bytes]] = []
+
+Batches = Iterable[tuple[str, Sequence[Record]]]
+"""Records by topic, in order."""
+Errors = set[type[foreign.KafkaError]]
+Wave = Sequence[tuple[str, bytes]]
+"""One batch for each of some topics."""
+
+
+class Requests:
+    """Writes to one partition of every topic, as the owner of a producer id.
+
+    Args:
+        producer: started, so that it has a producer id; nobody else sends by it.
+        partition: all records of all topics go to it.
+        transactional_id: None writes without transactions.
+        compression: name of a codec.
+        timeout_ms: so long the broker may wait for its replicas.
+    """
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        partition: int,
+        *,
+        transactional_id: str | None,
+        compression: str | None,
+        timeout_ms: int,
+    ) -> None:
+        self._client, self._partition = producer.client, partition
+        self._transactional_id, self._timeout_ms = transactional_id, timeout_ms
+        owner = producer._txn_manager  # noqa: SLF001
+        self._id, self._epoch = owner.producer_id, owner.producer_epoch
+        self._finder = producer._sender  # noqa: SLF001
+        self._codec = CODECS[compression]
+        self._sequences: dict[str, int] = {}
+        self._now = asyncio.get_running_loop().time
+        self.sent = 0
+
+    async def add_partitions(self, topics: Iterable[str]) -> None:
+        """Begin a transaction with these topics; waits while the broker still ends the one before.
+
+        Raises:
+            KafkaError: one of them cannot be part of it.
+        """
+        added = [(topic, [self._partition]) for topic in topics]
+        await self._coordinate(AddPartitionsToTxnRequest(self._transactional_id, self._id, self._epoch, added))
+
+    async def end(self) -> None:
+        """Commit the transaction.
+
+        Raises:
+            KafkaError: it may or may not have been committed.
+        """
+        await self._coordinate(EndTxnRequest(self._transactional_id, self._id, self._epoch, True))
+
+    async def produce(self, batches: Batches, timestamp_ms: int) -> None:
+        """Write all records of all topics, and wait until all replicas have them.
+
+        Raises:
+            KafkaError: some of them may not have been written.
+        """
+        waiting = [(topic, self._packed(topic, records, timestamp_ms)) for topic, records in batches]
+        await self._write_patiently(_next(waiting))
+        underway: deque[asyncio.Task[None]] = deque()
+        try:
+            while waiting or underway:
+                if wave := _next(waiting):
+                    underway.append(asyncio.create_task(self._write_once(wave)))
+                    underway[-1].add_done_callback(_seen)
+                while len(underway) >= MOST_UNDERWAY or (underway and not waiting):
+                    await underway.popleft()
+        finally:
+            for task in underway:
+                task.cancel()
+
+    async def _write_patiently(self, wave: Wave) -> None:
+        """Write again what has not arrived, or arrived too early; what a broker has written it knows again."""
+        until = self._now() + UNKNOWN_S
+        while True:
+            try:
+                errors = await self._write(wave)
+            except foreign.KafkaError as error:
+                errors = {type(error)}
+            if not any(error.retriable for error in errors) or (errors & _UNKNOWN and self._now() > until):
+                break
+            await asyncio.sleep(AGAIN_S)
+            await self._client.force_metadata_update()
+        _raise_first(errors)
+
+    async def _write_once(self, wave: Wave) -> None:
+        """What follows has been sent already, so it cannot be written again in order."""
+        _raise_first(await self._write(wave))
+
+    async def _write(self, wave: Wave) -> Errors:
+        """One request for each leader; what the answers say."""
+        nodes: dict[int, list[tuple[str, list[tuple[int, bytes]]]]] = {}
+        for topic, batch in wave:
+            nodes.setdefault(await self._leader(topic), []).append((topic, [(self._partition, batch)]))
+        asked = [
+            self._client.send(node, ProduceRequest(self._transactional_id, _ALL, self._timeout_ms, topics))
+            for node, topics in nodes.items()
+        ]
+        answers = [await asked[0]] if len(asked) == 1 else await asyncio.gather(*asked)
+        codes = [partition[1] for answer in answers for _, partitions in answer.topics for partition in partitions]
+        return {foreign.for_code(code) for code in codes} - {foreign.DuplicateSequenceNumber}
+
+    async def _leader(self, topic: str) -> int:
+        place = TopicPartition(topic, self._partition)
+        node: int | None = self._client.cluster.leader_for_partition(place)
+        if node is None:
+            await self._client._wait_on_metadata(topic)  # noqa: SLF001
+            node = self._client.cluster.leader_for_partition(place)
+        if node is None or node < 0:
+            raise foreign.LeaderNotAvailableError(f"{topic} partition {self._partition} has no leader")
+        return node
+
+    async def _coordinate(self, request: AddPartitionsToTxnRequest | EndTxnRequest) -> None:
+        """Ask the transaction's coordinator until it has done it, and find another if it is that no more."""
+        kind, finder, until = CoordinationType.TRANSACTION, self._finder, self._now() + UNKNOWN_S
+        while True:
+            node = await finder._find_coordinator(kind, self._transactional_id)  # noqa: SLF001
+            try:
+                errors = _errors(await self._client.send(node, request, group=ConnectionGroup.COORDINATION))
+            except foreign.KafkaError as error:
+                # Whoever is asked again knows what has been done.
+                errors = {foreign.CoordinatorNotAvailableError if error.retriable else type(error)}
+            if not errors & _NOT_YET and (not errors & _UNKNOWN or self._now() > until):
+                break
+            if errors & _MOVED:
+                finder._coordinator_dead(kind)  # noqa: SLF001
+            await asyncio.sleep(CONCURRENT_S if foreign.ConcurrentTransactions in errors else AGAIN_S)
+        _raise_first(errors)
+
+    def _packed(self, topic: str, records: Sequence[Record], timestamp_ms: int) -> Iterator[bytes]:
+        """Batches holding the records in order; a record larger than a batch gets one of its own.
+
+        Made one by one, so that a large snapshot does not hold the event loop while all of it is packed.
+        """
+        headers = Archived.HEADERS if isinstance(records, Archived) else _NO_HEADERS
+        packed = 0
+        while packed < len(records):
+            builder = DefaultRecordBatchBuilder(
+                2,
+                self._codec,
+                is_transactional=self._transactional_id is not None,
+                producer_id=self._id,
+                producer_epoch=self._epoch,
+                base_sequence=self._sequences.get(topic, 0),
+                batch_size=BATCH_BYTES,
+            )
+            count = _fill(builder.append, islice(records, packed, None), timestamp_ms, headers)
+            self._sequences[topic] = self._sequences.get(topic, 0) + count
+            packed += count
+            self.sent += count
+            yield bytes(builder.build())
+
+
+def _fill(append: Any, records: Iterable[Record], timestamp_ms: int, headers: Sequence[tuple[str, bytes]]) -> int:
+    """Append records while there is room (the first always fits), and say how many; hot."""
+    count = 0
+    for key, value in records:
+        if append(count, timestamp_ms, key, value, headers) is None:
+            break
+        count += 1
+    return count
+
+
+def _next(waiting: list[tuple[str, Iterator[bytes]]]) -> Wave:
+    """The next batch of every topic; leaves in the list what may have more."""
+    wave = []
+    for topic, batches in [*waiting]:
+        if (batch := next(batches, None)) is None:
+            waiting.remove((topic, batches))
+        else:
+            wave.append((topic, batch))
+    return wave
+
+
+def _seen(written: asyncio.Task[None]) -> None:
+    """When one request fails the others are not waited for; their errors are the same failure and were told once."""
+    if not written.cancelled():
+        written.exception()
+
+
+def _errors(answer: Any) -> Errors:
+    """What a coordinator's answer says, of all partitions if they are told apart."""
+    codes = (
+        [code for _, each in answer.errors for _, code in each] if hasattr(answer, "errors") else [answer.error_code]
+    )
+    return {foreign.for_code(code) for code in codes}
+
+
+def _raise_first(errors: Errors) -> None:
+    """Raise what tells most: that we may not, before that something else was not attempted."""
+    wrong = [error for error in errors if error is not foreign.NoError]
+    if wrong:
+        wrong.sort(key=lambda error: error is foreign.OperationNotAttempted)
+        raise wrong[0]
