@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from bridge.devkit.kafka import EmbeddedKafka
+from bridge.errors import KafkaUnavailable
 from bridge.simulator.faults import KINDS, SHARDED
 from tests.integration.bridge.scene import Bridge, Scene
 
@@ -26,6 +27,7 @@ AGAIN: Sequence[tuple[str, dict[str, Any]]] = (
     *(("sync_status", {"status": 503}), ("sync_penalty", {"seconds": 1}), ("part_delay", {"seconds": 1.0})),
 )
 """Strike while a socket that was dropped comes back."""
+ATTEMPTS = 3
 SHORT_S, LONG_S = 3.0, 15.0
 """A stopped bridge is patient; after 10 s of silence the simulator is not."""
 
@@ -87,7 +89,14 @@ class Trouble:
     async def killed_kafka(self) -> str:
         await self.kafka.kill()
         await asyncio.sleep(self.rng.uniform(0.0, SHORT_S))
-        await self.kafka.restart()
+        for attempt in range(ATTEMPTS):
+            try:
+                await self.kafka.restart()
+                break
+            except KafkaUnavailable:  # it has a minute, which may be too short where everything else is busy
+                if attempt == ATTEMPTS - 1:
+                    raise
+                await self.kafka.kill()
         return "kafka killed"
 
     async def stopped_bridge(self) -> str:
