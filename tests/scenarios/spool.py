@@ -87,7 +87,7 @@ def stage(ground: Ground, size: Size, bootstrap_servers: str) -> Scene:
         **QUICK, "kafka.bootstrap_servers": bootstrap_servers, "pressure.spool_path": str(folder),
         "pressure.memory_mb": str(size.memory_mb), "pressure.spool_mb": str(size.spool_mb),
         # Reading does not pause below the limit of memory, so that frames arrive when they are sent.
-        "pressure.high_water_kb": str(size.memory_mb * 1024), "snapshot.delete_quiet_s": "1",
+        "pressure.high_water_kb": str(size.memory_mb * 1024), "snapshot.delete_quiet_s": "1", "audit.interval_s": "0",
     }  # fmt: skip
     return Scene(
         Plan(

@@ -61,7 +61,7 @@ async def play(ground: Ground) -> Figures:
 
 
 def stage(ground: Ground, kafka: EmbeddedKafka, bootstrap_servers: str) -> Scene:
-    settings = {**QUICK, "kafka.bootstrap_servers": bootstrap_servers}
+    settings = {**QUICK, "kafka.bootstrap_servers": bootstrap_servers, "audit.interval_s": "0"}  # an audit syncs too
     simulator = {"accounts": str(ACCOUNTS)}
     return Scene(
         Plan(
