@@ -81,13 +81,14 @@ async def play(ground: Ground) -> Figures:
         found = await repairs(made)
         assert found[DELETED] >= len(gone), "the deletions were not found"
         assert set(found) > {DELETED}, "nothing was found of the events that were lost"
-        assert gone <= {record.id for record in await published(made) if record.op == "d"}
+        records = await published(made)
+        assert gone <= {record.id for record in records if record.op == "d"}
         late = await beyond(made, paused_ms)
         assert not late, f"repaired only by a third audit: {late}"
         await bridge.drained()
         report = await made.judged_ok()
         assert await metric(bridge) == found == told_in_log(bridge)
-        assert Counter(record.key[0] for record in await published(made)) == found
+        assert Counter(record.key[0] for record in records) == found
         skipped = Counter(line["reason"] for line in bridge.log("audit_skipped"))
     return {**control, "frames_lost": lost, "keys_repaired": sum(found.values()), "by_type": dict(found),
             "events": report.events_sent, "audits_skipped": dict(skipped)}  # fmt: skip
