@@ -7,7 +7,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from bridge.oracle.records import Record, Source
 from tests.soak.flat import Sample, grows, growth, picture, table
+from tests.soak.right import Present
 
 
 def samples(rss: Callable[[int], float], tasks: Callable[[int], int] = lambda _: 30, count: int = 100) -> list[Sample]:
@@ -36,3 +38,22 @@ def test_samples_and_picture_can_be_read() -> None:
     assert table(some).splitlines()[1] == "0.0,1,80,40,3,30,0,0"
     drawn = ET.fromstring(picture(some, [(1.0, "drop")]))  # noqa: S314 - our own
     assert [len(drawn.findall(f"{{*}}{what}")) for what in ("polyline", "line", "text")] == [1, 1, 2]
+
+
+def record(number: int, seq: int, after: bytes | None) -> Record:
+    source = Source("false", 0, 1, 1, seq, 1, seq, 0, False)
+    return Record("order", 0, seq, number, "d" if after is None else "u", None, after, source)
+
+
+def test_the_end_must_be_that_of_the_world_and_no_seq_missing() -> None:
+    present = Present(1)
+    for each in (record(1, 1, b"a"), record(2, 2, b"b"), record(1, 3, b"c"), record(2, 4, None)):
+        present.add(each)
+    present.add(Record("order", 0, 5, 2))  # the tombstone
+    assert present.wrong({("order", 1): b"c"}) == []
+    assert len(present.wrong({("order", 1): b"a"})) == 1
+    assert len(present.wrong({("order", 1): b"c", ("order", 2): b"b"})) == 1
+    assert len(present.wrong({})) == 1
+    for seq in (4, 6):
+        present.add(record(1, seq, b"c"))
+    assert present.wrong({("order", 1): b"c"}) == ["shard 0: seq has holes or repeats"]
