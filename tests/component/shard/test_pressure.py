@@ -11,6 +11,7 @@ import pytest
 from bridge.app.pressure import spool
 from bridge.entities import schemas
 from bridge.errors import ConfigurationError
+from bridge.shard import writer
 from bridge.shard.stats import ShardStats
 from tests.component.shard.conftest import Start, decoded
 from tests.component.shard.instance import Instance, settings_of
@@ -25,7 +26,9 @@ TOO_MANY = 1_500
 
 
 @pytest.fixture
-async def pressed(start: Start, tmp_path: Path) -> tuple[Instance, PartitionLog]:
+async def pressed(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Instance, PartitionLog]:
+    """Its writer takes little ahead, else the frames of these tests would hardly wait in the channel."""
+    monkeypatch.setattr(writer, "MOST_BYTES", 64 * 1024)
     pressure: dict[str, Any] = {"high_water_kb": 64, "memory_mb": 1, "spool_path": tmp_path, "spool_mb": 1}
     return start(settings=settings_of("127.0.0.1:1", "p", "exactly_once", pressure=pressure))
 
