@@ -88,6 +88,10 @@ class Scene:
                 assert self.channel.bytes <= MEMORY + BLOCK * 2
         return found
 
+    async def on_disk(self, blocks: int) -> None:
+        """Wait until the spool knows that so many blocks need no memory any more."""
+        await until(lambda: sum(block.place is not None for block in self.spool._blocks) >= blocks)
+
     def events(self) -> list[str]:
         return [entry["event"] for entry in self.log.entries]
 
@@ -109,7 +113,7 @@ async def test_frames_and_notes_beyond_memory_come_back_in_order_from_disk(scene
             assert scene.channel.put(note)
             items.append(note)
     assert len(scene.channel) == len(items)
-    await until(lambda: scene.disk.writes > 10)
+    await scene.on_disk(11)
     assert scene.stats.spooled_bytes == scene.spool.bytes == 100 * (500 + RECORD_BYTES)
     assert await scene.taken(len(items)) == items
     assert scene.disk.reads > 10
@@ -183,7 +187,7 @@ async def test_drop_tells_what_was_on_disk_and_keeps_the_sessions(scene: Scene) 
     assert scene.channel.put(Note(ended, 41))
     assert scene.channel.put(Note(SessionOpened(), 50))
     scene.fill(20)
-    await until(lambda: scene.disk.writes >= 5)
+    await scene.on_disk(5)
     waiting = scene.channel.bytes + scene.spool.bytes
     dropped = scene.channel.drop()
     assert (dropped.frames, dropped.latest, dropped.first_us, dropped.bytes) == (first + 50, 20, 1000, waiting)
@@ -197,7 +201,7 @@ async def test_drop_tells_what_was_on_disk_and_keeps_the_sessions(scene: Scene) 
 async def test_what_was_being_read_when_all_was_dropped_does_not_come_back(scene: Scene) -> None:
     scene.fill_memory()
     scene.fill(30)
-    await until(lambda: scene.disk.writes >= 4)
+    await scene.on_disk(4)
     scene.disk.goes_on.clear()
     scene.channel.take(MEMORY)
     scene.channel.drop()
@@ -216,7 +220,6 @@ async def test_a_disk_that_is_slow_holds_nobody_up_and_memory_stays_bounded(tmp_
     assert MOST_UNWRITTEN_BYTES < scene.spool.bytes < 1.3 * MOST_UNWRITTEN_BYTES
     assert "and the disk of pressure.spool_path as well" in scene.channel.refusal
     scene.disk.goes_on.set()
-    await until(lambda: scene.disk.writes >= 3)
     found: list[Item] = []
     while len(found) < len(items):
         assert await scene.channel.wait(DEADLINE_S)
@@ -228,9 +231,9 @@ async def test_a_disk_that_is_slow_holds_nobody_up_and_memory_stays_bounded(tmp_
 async def test_a_disk_that_is_full_is_said_once_and_costs_nothing_of_what_was_taken(scene: Scene) -> None:
     items = scene.fill_memory()
     with no_file_larger_than(2 * BLOCK):
-        while scene.channel.put(frame := scene.frame()):
-            items.append(frame)
-            await asyncio.sleep(0.001)
+        items += scene.fill(5 * BLOCK // 500)
+        await until(lambda: scene.stats.spool_failures == 1)
+        assert not scene.channel.put(scene.frame())
     assert "pressure.spool_path failed" in scene.channel.refusal
     assert "File too large" in scene.channel.refusal
     assert scene.stats.spool_failures == 1
@@ -246,7 +249,7 @@ async def test_a_disk_that_is_full_is_said_once_and_costs_nothing_of_what_was_ta
 async def test_frames_that_cannot_be_read_back_are_told(scene: Scene, trouble: str) -> None:
     items = scene.fill_memory()
     scene.fill(30)
-    await until(lambda: scene.disk.writes == 5)
+    await scene.on_disk(5)
     for segment in scene.disk._files.values():
         if trouble == "cut":
             segment.file.truncate(10)
