@@ -14,7 +14,7 @@ from bridge.source.session import Session
 from bridge.source.states import State
 from tests.unit.source.driving import PLAN, TOKEN, frame, run_timers
 
-SETTINGS = settings(deadline=None, max_examples=200)
+SETTINGS = settings(deadline=None, max_examples=120)
 
 scalars = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=8)
