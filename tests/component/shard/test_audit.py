@@ -180,6 +180,7 @@ async def test_an_audit_that_lasts_too_long_is_given_up(monkeypatch: pytest.Monk
     made = Audited(monkeypatch)
     await made.live(1)
     await made.skipped("timeout")
+    assert (made.stats.audits, made.records()) == (0, FIRST[:1])
     await made.instance.stop()
 
 

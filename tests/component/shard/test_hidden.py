@@ -59,4 +59,6 @@ async def test_what_is_open_for_ever_is_not_waited_for(start: Start, partition: 
     only, _ = start()
     only.desk.snapshot(order(1))
     await only.published(1)
+    assert published(partition) == [(1, 1, "Working")]
+    assert partition.open, "nobody has ended it meanwhile"
     await only.stop()

@@ -246,8 +246,9 @@ async def test_a_reset_after_some_frames_strikes_only_its_shard() -> None:
 async def test_a_waiting_fault_strikes_a_quiet_socket_at_the_next_heartbeat() -> None:
     async with Simulator(SMALL.changed({"heartbeat_s": 0.05})) as simulator, connected(simulator) as client:
         await client.sync()
-        simulator.faults.arm("drop")
+        fault = simulator.faults.arm("drop")
         await until(lambda: not simulator.connections)
+        assert (fault.fired, simulator.faults.unfired(), simulator.ledger.sessions[0].end) == (1, [], "drop")
 
 
 async def test_half_open() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import aiohttp
 import pytest
 from aiohttp import web
@@ -71,8 +73,10 @@ async def test_every_schema_of_the_bridge_is_accepted(registry: DevRegistry) -> 
 @pytest.mark.parametrize("name", sorted(CATALOGUE)[:5])
 async def test_released_versions_can_follow_each_other(registry: DevRegistry, name: str) -> None:
     async with Registry(registry.url) as client:
-        for version in (*schemas.released_versions(), None):
-            await client.register_all({"s": schemas.envelope_schema(name, version)})
+        versions = [schemas.envelope_schema(name, version) for version in (*schemas.released_versions(), None)]
+        found = [(await client.register_all({"s": schema}))["s"] for schema in versions]
+        assert found == sorted(found), "each is newer than the one before, or the same"
+        assert len(set(found)) == len({json.dumps(schema) for schema in versions})
 
 
 async def test_trouble_that_passes_is_waited_out(registry: DevRegistry) -> None:
