@@ -31,13 +31,16 @@ venv: $(NATIVE) ## create the environment (.venv)
 demo: $(NATIVE) ## everything embedded, with a live view; DEMO_ARGS="--seconds 20 --json" verifies and exits
 	$(BIN)/syncbridge demo $(DEMO_ARGS)
 
-test: check integration ## everything: check, then integration on the embedded Kafka
+test: check properties integration ## everything: check, more examples, then integration on the embedded Kafka
 
 check: $(NATIVE) ## format, lint, types, unit, property, component: everything without Kafka
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "not kafka" -n $(JOBS) --dist loadscope $(PYTEST_ARGS)
+
+properties: $(NATIVE) ## try many more examples of each property than check does
+	$(BIN)/pytest tests/property --hypothesis-profile=thorough -n $(JOBS) $(PYTEST_ARGS)
 
 integration: $(NATIVE) ## the tests that need the embedded Kafka
 	$(BIN)/syncbridge broker --fetch-only
@@ -81,4 +84,4 @@ lock: $(STAMP) ## write requirements-dev.txt anew from pyproject.toml (needs uv)
 clean: ## remove the environment and all caches of this folder
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist bridge/speed/*.so conformance-report soak-report
 
-.PHONY: help venv demo test check integration oracle mutants conformance fuzz soak bench bench-compare format schemas lock clean
+.PHONY: help venv demo test check properties integration oracle mutants conformance fuzz soak bench bench-compare format schemas lock clean

@@ -143,12 +143,18 @@ class Requests:
         return {foreign.for_code(code) for code in codes} - {foreign.DuplicateSequenceNumber}
 
     async def _leader(self, topic: str) -> int:
-        place = TopicPartition(topic, self._partition)
-        node: int | None = self._client.cluster.leader_for_partition(place)
+        place, cluster = TopicPartition(topic, self._partition), self._client.cluster
+        node: int | None = cluster.leader_for_partition(place)
         if node is None:
-            await self._client._wait_on_metadata(topic)  # noqa: SLF001
-            node = self._client.cluster.leader_for_partition(place)
-        if node is None or node < 0:
+            self._client.add_topic(topic)
+            if not await self._client.force_metadata_update():
+                raise foreign.KafkaConnectionError("no broker says which topics there are")
+            node = cluster.leader_for_partition(place)
+        if topic in cluster.unauthorized_topics:
+            raise foreign.TopicAuthorizationFailedError(topic)
+        if node is None:
+            raise foreign.UnknownTopicOrPartitionError(topic)
+        if node < 0:
             raise foreign.LeaderNotAvailableError(f"{topic} partition {self._partition} has no leader")
         return node
 

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import fastavro
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.entities import schemas
@@ -44,7 +44,6 @@ def datum(name: str, value: bytes | None) -> Any:
     return None if value is None else fastavro.schemaless_reader(io.BytesIO(value), parsed_value(name), None)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.data(), st.sampled_from(sorted(CATALOGUE)), st.integers(0, 10**9), LONGS, OWNERS, OWNERS, OWNERS, SEQS, SEQS)
 def test_spliced_envelope_is_the_one_fastavro_writes(
     data: st.DataObject,

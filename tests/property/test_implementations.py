@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.app.shards import kinds
@@ -64,7 +64,6 @@ def converted(convert: Any, value: Any) -> bool:
     return True
 
 
-@settings(max_examples=150, deadline=None)
 @given(MOMENTS | NEARLY)
 def test_every_date_time_that_can_be_held_is_held_alike(text: str) -> None:
     pure, compiled = (ALL[each]["order"] for each in ENCODERS)
@@ -73,7 +72,6 @@ def test_every_date_time_that_can_be_held_is_held_alike(text: str) -> None:
     assert (native(compiled, entity) is not None) == converted(to_millis, text)
 
 
-@settings(max_examples=150, deadline=None)
 @given(PARTS, PARTS, PARTS)
 def test_every_date_and_time_of_day_that_can_be_held_is_held_alike(year: Any, month: Any, day: Any) -> None:
     date, time = {"year": year, "month": month, "day": day}, {"hour": month, "minute": day}
@@ -225,7 +223,6 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(STEPS, OPTIONS)
 def test_both_reconcilers_find_the_same_and_believe_the_same(steps: list[Any], options: dict[str, Any]) -> None:
     pure, compiled = Side(0, **options), Side(1, **options)
@@ -270,7 +267,6 @@ MESSAGES = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(MESSAGES)
 def test_both_readers_read_the_same_rows(messages: list[Any]) -> None:
     pure, compiled = (read(messages) for read in READERS)
@@ -297,7 +293,6 @@ CHANGES = st.lists(
 COUNTERS = st.integers(0, 2**62)
 
 
-@settings(max_examples=150, deadline=None)
 @given(CHANGES, COUNTERS, COUNTERS, COUNTERS, COUNTERS, COUNTERS)
 def test_both_splice_the_same_records(changes: Any, seq: int, last: int, frame: int, arrived: int, now: int) -> None:
     types = {name: type_bytes(name) for name in TYPES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.changes.reconciler import Row
@@ -75,7 +75,6 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_published_changes_are_those_of_the_naive_model(steps: list[tuple[str, Any]]) -> None:
     scene, naive, published = Scene().session(), Naive(), list[Change]()
@@ -98,7 +97,6 @@ def test_published_changes_are_those_of_the_naive_model(steps: list[tuple[str, A
     assert state == naive.published
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(FRAMES, max_size=5), st.lists(FRAMES, min_size=1, max_size=5))
 def test_after_a_rollback_the_same_frames_give_the_same_changes(first: list[list[Row]], then: list[list[Row]]) -> None:
     scene = Scene().session()
@@ -114,7 +112,6 @@ def test_after_a_rollback_the_same_frames_give_the_same_changes(first: list[list
     assert sorted(scene.state) == sorted(state)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(FRAMES, max_size=6))
 def test_replaying_the_changes_gives_the_state_and_every_before_is_the_content_there(frames: list[list[Row]]) -> None:
     scene = Scene().session()

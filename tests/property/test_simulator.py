@@ -20,7 +20,7 @@ QUIRKS = (
     "unknown_symbols", "unknown_types", "unknown_lists", "fill_before_order",
 )  # fmt: skip
 quirks = st.fixed_dictionaries({name: st.booleans() for name in QUIRKS})
-slow = settings(max_examples=15, deadline=None)
+slow = settings(max_examples=15)
 
 
 def fold(table: dict[tuple[str, int], bytes], changes: list[Change]) -> None:
@@ -102,7 +102,6 @@ def entities(text: bytes) -> list[Any]:
     return found
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_no_text_of_a_client_breaks_the_server(text: str) -> None:
     request = parse_request(text)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.source.events import Ended
@@ -13,8 +13,6 @@ from bridge.source.rows import Rows, Unmapped, rows
 from bridge.source.session import Session
 from bridge.source.states import State
 from tests.unit.source.driving import PLAN, TOKEN, frame, run_timers
-
-SETTINGS = settings(deadline=None, max_examples=120)
 
 scalars = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=8)
@@ -84,7 +82,6 @@ def step(session: Session, what: bytes | float | str, now: float) -> float:
     return now
 
 
-@SETTINGS
 @given(st.lists(steps, max_size=25))
 def test_any_bytes_at_any_time_are_understood_or_end_the_session(script: list[bytes | float | str]) -> None:
     session = Session(PLAN, TOKEN, now=0.0, limits=SessionLimits(remembered_types=8))
@@ -101,7 +98,6 @@ def test_any_bytes_at_any_time_are_understood_or_end_the_session(script: list[by
     assert syncs <= session.limits.penalties + 1
 
 
-@SETTINGS
 @given(st.lists(wellformed, max_size=6), st.data())
 def test_however_messages_are_cut_into_frames_the_consumer_sees_the_same(found: list[Any], data: st.DataObject) -> None:
     """Apart from who is called a snapshot part, which depends on what came before in time."""
@@ -118,7 +114,6 @@ def test_however_messages_are_cut_into_frames_the_consumer_sees_the_same(found: 
     assert seen(found) == seen(found[:cut], found[cut:]) == seen(*([message] for message in found))
 
 
-@SETTINGS
 @given(st.lists(wellformed | odd, max_size=5))
 def test_reading_a_frame_again_gives_the_same_messages(found: list[Any]) -> None:
     session = Session(PLAN, TOKEN, now=0.0)
@@ -134,7 +129,6 @@ def test_reading_a_frame_again_gives_the_same_messages(found: list[Any]) -> None
     assert len(messages(session.rewritten or raw, exact=True)) == len(handed_on)
 
 
-@SETTINGS
 @given(wellformed)
 def test_rows_lose_no_entity_and_keep_the_order(message: dict[str, Any]) -> None:
     found = [entity for item in rows(message) if isinstance(item, Rows) for entity in item.entities]
@@ -152,7 +146,6 @@ def _entities(data: Any) -> list[Any]:
     return [entity for entities in data.values() for entity in entities or []]
 
 
-@SETTINGS
 @given(json | odd)
 def test_rows_accept_any_json_and_drop_nothing_but_null(message: Any) -> None:
     found = list(rows(message))

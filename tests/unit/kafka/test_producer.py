@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 
-from aiokafka.client import AIOKafkaClient
 from aiokafka.producer.sender import Sender
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.produce import ProduceRequest
@@ -26,7 +25,6 @@ def test_the_sender_finds_coordinators_and_forgets_them() -> None:
         "coordinator_key",
     ]
     assert list(inspect.signature(Sender._coordinator_dead).parameters) == ["self", "coordinator_type"]
-    assert list(inspect.signature(AIOKafkaClient._wait_on_metadata).parameters) == ["self", "topic"]
 
 
 def test_a_produce_request_takes_batches_by_topic_and_partition() -> None:
