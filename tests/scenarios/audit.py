@@ -60,7 +60,7 @@ SMALL = Size(
 )  # fmt: skip
 
 
-@scenario("audit", "Lose 1 % of the frames in silence; before, audit for ten minutes while nothing is lost")
+@scenario("audit", "Lose 1 % of the frames in silence; before, audit for ten minutes while nothing is lost", minutes=16)
 async def play(ground: Ground) -> Figures:
     """No repair without a loss, also when the audits' snapshots lag; all repaired within two periods after one."""
     size = SMALL if ground.small else FULL

@@ -40,7 +40,12 @@ class Size:
 FULL, SMALL = Size(400, 17_200, 2_000, 10.0, 5.0, 3.0), Size(20, 300, 200, 1.0, 0.5, 1.0)
 
 
-@scenario("away", "Kill the bridge, and two straightforward programs, under 2,000 events/s; start them again at once")
+@scenario(
+    "away",
+    "Kill the bridge, and two straightforward programs, under 2,000 events/s; start them again at once",
+    minutes=3,
+    paced=True,
+)
 async def play(ground: Ground) -> Figures:
     """Of the bridge no final state may be wrong or absent, nothing is repeated, and one gap a shard is told of."""
     if ground.small:

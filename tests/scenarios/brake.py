@@ -139,7 +139,11 @@ class Case:
         return [(latest, dict(counts))]
 
 
-@scenario("brake", "Show snapshots that are empty, short, cut off, late or narrower: nothing is deleted without proof")
+@scenario(
+    "brake",
+    "Show snapshots that are empty, short, cut off, late or narrower: nothing is deleted without proof",
+    minutes=10,
+)
 async def play(ground: Ground) -> Figures:
     """Held on doubt, let go when seen again, kept over a crash, deleted when another snapshot agrees."""
     size = SMALL if ground.small else FULL

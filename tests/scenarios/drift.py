@@ -111,7 +111,11 @@ MUTATIONS = (
 NEW_TYPE, NEW_LIST, TYPE_OF_LIST = "riskLimit", "marginCalls", "marginCall"
 
 
-@scenario("drift", "Change the wire in two dozen ways: nothing is lost, old readers go on, each change is told once")
+@scenario(
+    "drift",
+    "Change the wire in two dozen ways: nothing is lost, old readers go on, each change is told once",
+    minutes=1,
+)
 async def play(ground: Ground) -> Figures:
     """Every value that was sent can be had back from Kafka; what has drifted is named, and can be mended."""
     plan = Plan(

@@ -25,7 +25,9 @@ REPLACED = 5
 MOST_TRIES = 1_000
 
 
-@scenario("fencing", "Freeze an instance in mid-transaction, let another take over, thaw the first; 50 times")
+@scenario(
+    "fencing", "Freeze an instance in mid-transaction, let another take over, thaw the first; 50 times", minutes=4
+)
 async def fencing(ground: Ground) -> Figures:
     """What the older one had open never becomes visible; it stops, and does not fence its successor back."""
     times, rate = (1, 200) if ground.small else (50, 500)
@@ -57,7 +59,7 @@ async def fencing(ground: Ground) -> Figures:
     }  # fmt: skip
 
 
-@scenario("rolling", "Start an instance while another one commits under load; 50 times", small=False)
+@scenario("rolling", "Start an instance while another one commits under load; 50 times", minutes=7, small=False)
 async def rolling(ground: Ground) -> Figures:
     """No key goes back to an older version, no deleted key returns."""
     times, rate = 50, 500

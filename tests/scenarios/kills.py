@@ -21,7 +21,11 @@ EARLY = 3
 """Every so many kills one comes while the bridge starts."""
 
 
-@scenario("kills", "Kill the bridge (SIGKILL) 200 times at random moments under load, and start it again each time")
+@scenario(
+    "kills",
+    "Kill the bridge (SIGKILL) 200 times at random moments under load, and start it again each time",
+    minutes=11,
+)
 async def play(ground: Ground) -> Figures:
     """No frame in part, no hole in `seq`, nothing twice, the right end, and gaps with the right bounds."""
     kills, entities, rate = (3, 200, 200) if ground.small else (200, 1_000, 500)

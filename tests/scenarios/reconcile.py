@@ -54,7 +54,12 @@ class Size:
 FULL, SMALL = Size(2_900, 300, 500, 200, 5.0), Size(120, 30, 50, 20, 1.5)
 
 
-@scenario("reconcile", "Cut one shard of four off while 300 creates, 500 updates and 200 deletes happen")
+@scenario(
+    "reconcile",
+    "Cut one shard of four off while 300 creates, 500 updates and 200 deletes happen",
+    minutes=1,
+    paced=True,
+)
 async def play(ground: Ground) -> Figures:
     """Only net differences may be published, each once; the others must not feel it."""
     size = SMALL if ground.small else FULL

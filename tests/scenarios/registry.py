@@ -39,29 +39,38 @@ Play = Callable[[Ground], Awaitable[Figures]]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One scenario; `small` tells whether it can be scaled down."""
+    """One scenario.
+
+    Attributes:
+        minutes: how long it takes at full size, roughly.
+        paced: it judges how fast something is, so nothing else may be played beside it.
+        small: it can be scaled down.
+    """
 
     name: str
     what: str
     play: Play
+    minutes: int
+    paced: bool
     small: bool
 
 
 _known: Known = {}
 
 
-def scenario(name: str, what: str, *, small: bool = True) -> Callable[[Play], Play]:
+def scenario(name: str, what: str, *, minutes: int, paced: bool = False, small: bool = True) -> Callable[[Play], Play]:
     """Registers a function that plays a scenario.
 
     Args:
         name: a short word for the command line.
         what: one sentence.
+        minutes, paced: see `Scenario`.
         small: whether it belongs to the tests that everybody runs, scaled down.
     """
 
     def register(play: Play) -> Play:
         assert name not in _known, f"two scenarios are called {name}"
-        _known[name] = Scenario(name, what, play, small)
+        _known[name] = Scenario(name, what, play, minutes, paced, small)
         return play
 
     return register

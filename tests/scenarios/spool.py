@@ -40,7 +40,7 @@ class Size:
 FULL, SMALL = Size(2, 8, 64), Size(1, 1, 4)
 
 
-@scenario("spool", "Keep Kafka away until frames go to disk, until the disk is full, and until it fails")
+@scenario("spool", "Keep Kafka away until frames go to disk, until the disk is full, and until it fails", minutes=3)
 async def play(ground: Ground) -> Figures:
     """On disk nothing is lost. At the limit the session is given up and that is said; the end is right all the same."""
     size = SMALL if ground.small else FULL

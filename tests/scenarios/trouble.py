@@ -42,7 +42,12 @@ class Size:
 FULL, SMALL = Size(500, 120.0), Size(100, 1.5)
 
 
-@scenario("kafka-away", "Keep Kafka from the bridge for two minutes at 500 events/s: killed, frozen, refused, slow")
+@scenario(
+    "kafka-away",
+    "Keep Kafka from the bridge for two minutes at 500 events/s: killed, frozen, refused, slow",
+    minutes=10,
+    paced=True,
+)
 async def play(ground: Ground) -> Figures:
     """No socket, no syncrequest, no heartbeat and no event may be lost by it, and memory stays bounded."""
     size = SMALL if ground.small else FULL
@@ -175,7 +180,13 @@ def peak_mb(bridge: Bridge) -> int:
     return int(line.split()[1]) // 1024
 
 
-@scenario("leader", "Kill the leader of a shard's partition in a cluster of three, under load", small=False)
+@scenario(
+    "leader",
+    "Kill the leader of a shard's partition in a cluster of three, under load",
+    minutes=2,
+    paced=True,
+    small=False,
+)
 async def leader(ground: Ground) -> Figures:
     """Another takes over; nothing may be lost or repeated, and no socket."""
     async with EmbeddedKafka(nodes=3, heap_mb=384) as kafka, stage(ground, kafka, kafka.bootstrap_servers) as made:
