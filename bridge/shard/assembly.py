@@ -103,6 +103,13 @@ class Assembler:
             at, events = self._position(transaction), drifted(self._met.take(), now_ms)
             _put(transaction.batches, [self._control.event(event, at) for event in events])
 
+    def take(self, frame: Frame, transaction: Transaction, now_ms: int) -> bool:
+        """Put a frame into a transaction at once, if it is not too large for that; `add` must follow sometime. Hot."""
+        if len(frame.raw) >= LARGE_FRAME_BYTES:
+            return False
+        self._small_frame(frame, transaction, now_ms)
+        return True
+
     def rest(self) -> None:
         """Nothing waits to be written: time for what may be done later."""
         self._past.digest()

@@ -1,6 +1,7 @@
 """Between the socket and the writer: frames in order, bounded in bytes.
 
-The reader puts without waiting (invariant 7); the writer takes whole frames. Up to the high-water mark frames keep
+The reader puts without waiting (invariant 7); the writer takes whole frames, or each at once when nothing waits before
+it (`straight`): what was just parsed is still in the processor's caches then. Up to the high-water mark frames keep
 their parsed form; beyond it only their bytes, which are parsed again when their turn comes, because a parsed frame
 takes several times the memory. Above the mark the socket is asked to pause, but never for more than two seconds.
 At the limit frames go to the spool on disk, if there is one, and all that comes then waits behind them; what is
@@ -70,6 +71,10 @@ class Channel:
         pause, resume: called when reading should pause and may go on.
         spool: where frames wait beyond the limit; None for nowhere.
         lost: told why, when frames that wait there cannot be had again: everything that waits must be dropped.
+
+    Attributes:
+        straight: takes a frame before which nothing waits, or says that it cannot; None when nobody does.
+        ahead_bytes: what it has taken; whoever sets it sets this back when that has been written.
     """
 
     def __init__(
@@ -88,17 +93,21 @@ class Channel:
         self._items: deque[Item] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._enough_bytes = 0
+        self.straight: Callable[[Frame], bool] | None = None
+        self.ahead_bytes = 0
         self._paused = self._tired = False
         self._timer: asyncio.TimerHandle | None = None
         self.bytes = 0
-        self.most_bytes = 0
 
     def put(self, item: Item) -> bool:
         """Append without waiting; False if the limit is reached and the item was not taken."""
         if type(item) is Frame:
-            if self._items and self.bytes + _size(item) > self._high:
+            if self.straight is not None and not self._items and self._room >= 0 and self.straight(item):
+                self.ahead_bytes += weigh(item)
+                return True
+            if self._items and self.bytes + weigh(item) > self._high:
                 item.messages = None
-            waiting = self.bytes + _size(item)
+            waiting = self.bytes + weigh(item)
             if waiting > self._room and (self.bytes or self._room < 0):
                 return self._put_aside(item)
             self.bytes = waiting
@@ -121,13 +130,12 @@ class Channel:
         while items and taken < most_bytes:
             item = items[0]
             if type(item) is Frame:
-                taken += _size(item)
+                taken += weigh(item)
             elif taking and self.alone:
                 break
             taking.append(items.popleft())
             if type(item) is Note and type(item.what) is SnapshotCompleted:
                 break
-        self.most_bytes = max(self.most_bytes, self.bytes)
         self.bytes -= taken
         if self.bytes <= self._low:
             self._tired = False
@@ -189,6 +197,11 @@ class Channel:
         return len(self._items) + (len(self._spool) if self._room < 0 and self._spool is not None else 0)
 
     @property
+    def waiting_bytes(self) -> int:
+        """What has arrived and is not on its way to Kafka yet."""
+        return self.bytes + self.ahead_bytes
+
+    @property
     def refusal(self) -> str:
         """Why the latest frame was refused."""
         return FULL if self._spool is None else self._spool.refusal
@@ -201,7 +214,7 @@ class Channel:
     def deliver(self, items: list[Item]) -> None:
         """What was spooled is in memory again, behind all that is there."""
         self._items.extend(items)
-        self.bytes += sum(_size(item) for item in items if type(item) is Frame)
+        self.bytes += sum(weigh(item) for item in items if type(item) is Frame)
         if self._waiter is not None and self.bytes >= self._enough_bytes:
             self.wake()
         self._move_up()
@@ -240,6 +253,7 @@ class Channel:
             self._resume()
 
 
-def _size(frame: Frame) -> int:
+def weigh(frame: Frame) -> int:
+    """The memory that a frame is taken to need, bytes."""
     weight = 1 if frame.messages is None else PARSED_WEIGHT
     return FRAME_OVERHEAD_BYTES + weight * len(frame.raw)

@@ -272,7 +272,7 @@ class Runner:
         self._frame_number += 1
         if not self._channel.put(Frame(self._frame_number, raw, messages, arrived_us)):
             self._overflow()
-        self.stats.waiting_bytes = self._channel.bytes
+        self.stats.waiting_bytes = self._channel.waiting_bytes
 
     def synced(self) -> None:
         """A new session begins in the order of things."""

@@ -2,8 +2,8 @@
 
 One transaction is on its way at a time. If its outcome is unknown, the head in Kafka decides: it was committed, or the
 very same records are written again by a new producer, or another instance has claimed the shard and this one is
-replaced. Meanwhile, when plenty has arrived, the next one is put together: soon after its frames were parsed, because
-what was parsed is large and falls out of the processor's caches.
+replaced. Meanwhile the next one is put together, each frame as it arrives: what was parsed is large, and would
+fall out of the processor's caches if it had to wait.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from collections.abc import Callable
 import structlog
 
 from bridge.errors import OutcomeUnknown
+from bridge.kafka.statelog import Head
 from bridge.shard.assembly import Assembler
-from bridge.shard.channel import Channel
+from bridge.shard.channel import Channel, weigh
 from bridge.shard.claim import Claim
+from bridge.shard.notes import Frame
 from bridge.shard.ports import Clock, Log
 from bridge.shard.stats import ShardStats
 from bridge.shard.transaction import Transaction
@@ -25,8 +27,8 @@ from bridge.shard.turns import Turns
 MOST_BYTES = 8 * 1024 * 1024
 """Frames put into one transaction, as the channel counts them (some 2,000 events): more would only make it later."""
 PLENTY_BYTES = 256 * 1024
-"""So much, as the channel counts it (some 32 kB of frames), is put together while the transaction before is on its way;
-below, waking up would cost more than it brings."""
+"""Who has so much to write, as the channel counts it (some 32 kB of frames), waits for no turn; and so much that had to
+wait in the channel is put together while the transaction before is on its way."""
 LOOK_S = 5.0
 
 
@@ -57,6 +59,8 @@ class Writer:
         self._channel, self._assembler_for, self._claim, self._log = channel, assembler, claim, log
         self._clock, self._stats, self._floor_s, self._turns, self._logger = clock, stats, floor_s, turns, logger
         self._not_before = self._look_at = clock.monotonic()
+        self._idle = False
+        self._broken: Exception | None = None
 
     async def run(self) -> None:
         """Write until the orderly stop has been committed.
@@ -67,51 +71,92 @@ class Writer:
         """
         head = self._claim.head
         self._assembler = self._assembler_for(head.epoch)
-        transaction = self._assembler.begin(head)
-        while not head.clean:
-            if not self._log.fencing:
-                await self._look_for_successor()
-            if transaction.empty and not len(self._channel):
-                self._assembler.rest()
-            if transaction.empty and not await self._channel.wait(LOOK_S):
-                continue
-            await self._pace()
-            async with self._turns.turn(wait=self._channel.bytes < PLENTY_BYTES):
-                await self._add(transaction)
-                if transaction.empty:
-                    transaction.taken = transaction.oldest_us = 0  # only duplicates came
-                else:
-                    head, transaction = transaction.head, await self._write(transaction)
+        self._next = self._assembler.begin(head)
+        try:
+            while not head.clean:
+                if not self._log.fencing:
+                    await self._look_for_successor()
+                if self._next.empty and not await self._something():
+                    continue
+                await self._pace()
+                async with self._turns.turn(wait=self._channel.bytes + self._next.taken < PLENTY_BYTES):
+                    await self._add()
+                    if self._next.empty:
+                        self._only_duplicates_came()
+                    else:
+                        head = await self._write()
+        finally:
+            self._channel.straight = None
+
+    def _take(self, frame: Frame) -> bool:
+        """Put a frame into the next transaction as it arrives; hot. In the socket's callback, so errors go to `run`."""
+        transaction = self._next
+        if transaction.taken >= MOST_BYTES:
+            return False
+        try:
+            if not self._assembler.take(frame, transaction, self._clock.epoch_us() // 1000):
+                return False
+        except Exception as error:  # noqa: BLE001 - raised by `run` before anything of it is written
+            self._broken = error
+        transaction.taken += weigh(frame)
+        if self._idle:
+            self._channel.wake()
+        return True
+
+    async def _something(self) -> bool:
+        """Wait for something to write, for a while; first use the time for what could wait until now."""
+        self._only_duplicates_came()
+        if not len(self._channel):
+            self._assembler.rest()
+        self._idle = True
+        try:
+            return await self._channel.wait(LOOK_S) or not self._next.empty or self._broken is not None
+        finally:
+            self._idle = False
+
+    def _only_duplicates_came(self) -> None:
+        """So far the next transaction is empty, however much was taken for it."""
+        self._next.taken = self._next.oldest_us = 0
+        self._channel.ahead_bytes = 0
 
     async def _pace(self) -> None:
         delay = self._not_before - self._clock.monotonic()
         if delay > 0:
             await asyncio.sleep(delay)
 
-    async def _add(self, transaction: Transaction) -> None:
-        """Put what waits into a transaction, as far as it has room; a completed snapshot only if it is empty."""
-        if self._channel.alone:
+    async def _add(self) -> None:
+        """Put what waits into the next transaction, as far as it has room; a completed snapshot only if it is empty."""
+        transaction, channel = self._next, self._channel
+        if self._broken is not None:
+            raise self._broken
+        if channel.alone:
             if not transaction.empty:
                 return
             transaction.ends = await self._claim.ends()
-        waiting = self._channel.bytes
-        items = self._channel.take(MOST_BYTES - transaction.taken)
-        transaction.taken += waiting - self._channel.bytes
+        waiting = channel.bytes
+        channel.straight = None  # what comes meanwhile follows
+        items = channel.take(MOST_BYTES - transaction.taken)
+        transaction.taken += waiting - channel.bytes
         await self._assembler.add(items, transaction, self._clock.epoch_us() // 1000)
+        channel.straight = self._take
 
-    async def _write(self, transaction: Transaction) -> Transaction:
-        """Commit one transaction; returns the one after it, as far as it has been put together."""
+    async def _write(self) -> Head:
+        """Commit the next transaction, while the one after is put together; gives where the shard stands then."""
+        transaction = self._next
         self._assembler.close(transaction)
-        following = self._assembler.begin(transaction.head)
+        self._next = following = self._assembler.begin(transaction.head)
+        self._channel.ahead_bytes = 0
         began = self._clock.monotonic()
         committing = asyncio.create_task(self._commit(transaction))
         committing.add_done_callback(lambda _: self._channel.wake())
+        if transaction.taken < PLENTY_BYTES:
+            self._assembler.rest()
         try:
             while not committing.done() and following.taken < MOST_BYTES:
                 if await self._channel.wait(LOOK_S, PLENTY_BYTES):
                     if self._channel.alone:
                         break  # it is certified when everything before it has been committed
-                    await self._add(following)
+                    await self._add()
             await committing
         finally:
             if not committing.done():
@@ -119,7 +164,7 @@ class Writer:
                 await asyncio.wait([committing])
         self._claim.accept(transaction.head)
         self._account(transaction, began)
-        return following
+        return transaction.head
 
     async def _commit(self, transaction: Transaction) -> None:
         while True:
@@ -135,7 +180,7 @@ class Writer:
 
     def _account(self, transaction: Transaction, began: float) -> None:
         stats, now = self._stats, self._clock.monotonic()
-        stats.waiting_bytes = self._channel.bytes
+        stats.waiting_bytes = self._channel.waiting_bytes
         self._not_before = now + self._floor_s
         stats.commit.observe(now - began)
         if transaction.oldest_us:

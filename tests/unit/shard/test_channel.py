@@ -241,11 +241,14 @@ async def test_wait_ends_without_anything_when_the_time_is_over() -> None:
     assert not await waiting
 
 
-async def test_the_most_bytes_that_ever_waited_are_remembered() -> None:
-    channel = Reading().channel
-    channel.put(frame(5000))
-    most = channel.bytes
-    channel.take(HIGH)
-    channel.put(frame(10))
-    channel.take(HIGH)
-    assert channel.most_bytes == most
+async def test_a_frame_goes_straight_on_only_if_nothing_waits_before_it() -> None:
+    channel, taken = Reading().channel, list[Frame]()
+    channel.straight = lambda item: item.number != 2 and not taken.append(item)  # type: ignore[func-returns-value]
+    items: list[Item] = [frame(number=1), frame(number=2), frame(number=3), NOTE]
+    assert all(channel.put(item) for item in items)
+    assert taken == items[:1]
+    assert channel.waiting_bytes == 3 * weight(frame())
+    assert channel.take(HIGH) == items[1:]
+    channel.put(frame(number=4))
+    assert [item.number for item in taken] == [1, 4]
+    assert channel.ahead_bytes == 2 * weight(frame())
