@@ -103,7 +103,7 @@ class Expectations:
         self._collect(truth.deliveries)
 
     def shown(self, partition: int, key: Key) -> list[Expected]:
-        """What the sockets of a partition showed of an entity, in order, equal neighbours joined."""
+        """What the sockets of a partition showed of an entity, in order; of equal neighbours one, but for archiving."""
         return self._shown.get((partition, *key), [])
 
     def entities(self) -> list[tuple[int, Key]]:
@@ -175,12 +175,19 @@ class Expectations:
             self._places[place].origin = None
             return
         row = self._shown.setdefault((session.remainder, *version.key), [])
-        if row and row[-1].content == content:
+        if row and row[-1].content == content and not self._archived(version.key, row[-1], delivery):
             row[-1].must = row[-1].must or must
             row[-1].origin = None
         else:
             row.append(Expected(content, must, delivery.sent_us, delivery.kind, delivery))
         self._places[place] = row[-1]
+
+    def _archived(self, key: Key, before: Expected, delivery: Delivery) -> bool:
+        """Whether an entity was archived, so that its last content, sent again, is new."""
+        if delivery.kind != Kind.AGAIN:
+            return False
+        ends_us = [(v.at_ms + 1) * 1000 for v in self.endings(key) if v.event == "Archived"]
+        return any(before.sent_us < end_us <= delivery.sent_us for end_us in ends_us)
 
     def _certain(self, session: Session, sent_us: int) -> bool:
         margin = self.rules.uncertain_clean_us if session.clean else self.rules.uncertain_us

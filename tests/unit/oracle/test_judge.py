@@ -255,6 +255,17 @@ def test_a_resent_older_content_may_be_published_or_not() -> None:
         assert made.judged().ok, made.judged().offences
 
 
+@pytest.mark.parametrize("archived", [True, False])
+def test_what_is_sent_again_after_it_was_archived_may_come_back_and_be_archived_again(archived: bool) -> None:
+    made = scene()
+    made.happen(ORDER, None, 4, event="Archived" if archived else "Updated", sent=False)
+    made.tombstone(0, ORDER, archived=True)
+    made.now += SECOND
+    made.show(made.versions[3], kind=Kind.AGAIN)
+    made.tombstone(0, ORDER, archived=True)
+    assert wrong(made) == (set() if archived else {"deletes_wrong", "out_of_order", "state_differs"})
+
+
 def test_a_withheld_frame_is_not_missed_but_the_state_is() -> None:
     made = scene()
     made.happen(ORDER, content(id=600, ordStatus="Canceled"), 4, kind=Kind.WITHHELD, published=False)
