@@ -173,6 +173,7 @@ class Stage:
         changes: Mapping[str, str] | None = None,
         module: str = "bridge",
         tree: Path | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> Process:
         """`syncbridge run`; returns at once. Several may run beside each other; the newest is `bridge`.
 
@@ -181,8 +182,9 @@ class Stage:
             changes: settings that win over the plan's; a second bridge needs its own `http.port`.
             module: a program that takes the verb `run`, should it be another one than this bridge.
             tree: another checkout that it is to come from.
+            variables: of its environment, beside its configuration.
         """
-        environment, flags = self.environment(changes), []
+        environment, flags = {**self.environment(changes), **(variables or {})}, []
         if tree is not None:
             environment["PYTHONPATH"], flags = str(tree), ["-P"]  # not from the working directory
         self.bridge = self._spawn(name, [*flags, "-m", module, "run"], environment, self.plan.cpus)

@@ -145,13 +145,18 @@ class Bridge:
 
 
 class Scene:
-    """Async context manager; at its end no log, answer or output may hold a secret."""
+    """Async context manager; at its end no log, answer or output may hold a secret.
+
+    Attributes:
+        variables: of the environment of every bridge that is started, beside its configuration.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.stage = Stage(plan)
         self.bridges: list[Bridge] = []
         self.outcomes: list[Outcome] = []
         self.secrets = {PASSWORD, SEC}
+        self.variables: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         await self.stage.__aenter__()
@@ -187,7 +192,7 @@ class Scene:
         """`syncbridge run` on a port of its own; settings as `section__key`."""
         port = free_ports(1)[0]
         settings = {name.replace("__", "."): value for name, value in changes.items()} | {"http.port": str(port)}
-        process = self.stage.start_bridge(f"bridge-{len(self.bridges) + 1}", settings, module)
+        process = self.stage.start_bridge(f"bridge-{len(self.bridges) + 1}", settings, module, variables=self.variables)
         bridge = Bridge(process, f"http://127.0.0.1:{port}")
         self.bridges.append(bridge)
         return bridge
