@@ -8,19 +8,21 @@ from typing import Any
 from bridge.app import reading
 from bridge.changes.reconciler import Reconciler
 from bridge.entities.encoder import Encoder
-from bridge.kafka.envelope import Envelopes
+from bridge.kafka.envelope import Envelopes, Records
 from bridge.shard.reader import Reading
 from bridge.speed.choice import COMPILED
 
 ENCODER: type[Encoder] = Encoder
 RECONCILER: type[Reconciler] = Reconciler
 ENVELOPES: type[Envelopes] = Envelopes
+RECORDS: Callable[[], Records] = list
 READ_ROWS: Callable[[list[Any]], Reading] = reading.read_rows
 
 if COMPILED:
     from bridge.app.compiled import read_rows
     from bridge.changes.compiled import CompiledReconciler
     from bridge.entities.compiled import CompiledEncoder
-    from bridge.kafka.compiled import CompiledEnvelopes
+    from bridge.kafka.compiled import CompiledEnvelopes, compiled_records
 
-    ENCODER, RECONCILER, ENVELOPES, READ_ROWS = CompiledEncoder, CompiledReconciler, CompiledEnvelopes, read_rows
+    ENCODER, RECONCILER, ENVELOPES = CompiledEncoder, CompiledReconciler, CompiledEnvelopes
+    READ_ROWS, RECORDS = read_rows, compiled_records

@@ -14,7 +14,7 @@ import structlog
 
 from bridge.app import cluster as parts
 from bridge.app.audits import audits
-from bridge.app.implementation import ENCODER, ENVELOPES, RECONCILER
+from bridge.app.implementation import ENCODER, ENVELOPES, RECONCILER, RECORDS
 from bridge.app.pressure import spool
 from bridge.changes.absence import Absence, Brake
 from bridge.changes.audit import Auditor
@@ -320,6 +320,7 @@ def _assembler(
         past=past,
         absence=absence,
         met=shared.met,
+        records=RECORDS,
         auditor=Auditor(memory.state, memory.held, past, absence, reconciler),
         archive=settings.kafka.archive == "tombstone",
         state_topic=topic.state,

@@ -145,7 +145,7 @@ def _convert(value: Any, planned: tuple[str, Any], path: Path, parts: Split) -> 
             raise Misfit("wrong_type")
         return _record(value, inner, path, parts)
     converted = _SCALARS[kind](value)
-    for member in value.keys() - _MEMBERS[kind] if kind in _MEMBERS else ():
-        if value[member] is not None:
+    for member in value if kind in _MEMBERS else ():  # in their order: two processes must publish the same
+        if member not in _MEMBERS[kind] and value[member] is not None:
             parts.keep((*path, member), value[member], "unknown_field")
     return converted

@@ -1,4 +1,4 @@
-"""Envelopes spliced in C. Only imported where the accelerator was built."""
+"""Envelopes spliced, and records encoded, in C. Only imported where the accelerator was built."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from bridge.entities.change import Change
 from bridge.kafka.envelope import Batches, Envelopes, Origin, TypeBytes
+from bridge.kafka.packing import BATCH_BYTES
+from bridge.speed._native import Records as CompiledRecords
 from bridge.speed._native import Splicer
 
 
@@ -32,3 +34,8 @@ class CompiledEnvelopes(Envelopes):
         """As the base class's."""
         listed = changes if isinstance(changes, list) else list(changes)
         return self._splicer.add(listed, seq, last, frame, received_us, now_ms, batches, resend)
+
+
+def compiled_records() -> CompiledRecords:
+    """Records of a topic, encoded as they come; what `CompiledEnvelopes` need in the batches they are given."""
+    return CompiledRecords(BATCH_BYTES)

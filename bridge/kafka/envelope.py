@@ -8,15 +8,31 @@ shard, divisor, epoch, seq, frame, frame_last, account_id, user_id, received_us,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from bridge.entities.change import Change
 from bridge.entities.primitives import text, varint
 
 Record: TypeAlias = tuple[bytes, bytes | None]
-Batches: TypeAlias = dict[str, list[Record]]
+
+
+class Records(Protocol):
+    """Records of one topic, in order: a list, or what the accelerator keeps (`kafka/packing.py`)."""
+
+    def append(self, record: Record, /) -> None:
+        """One more."""
+
+    def extend(self, records: Iterable[Record], /) -> None:
+        """Some more."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+
+Batches: TypeAlias = defaultdict[str, Records]
 
 
 class Archived(list[Record]):
@@ -109,7 +125,7 @@ class Envelopes:
         arrived = varint(received_us) + (_TRUE if resend else _FALSE)
         now = varint(now_ms)
         received_ms = received_us // 1000
-        state = batches.setdefault(self._state_topic, [])
+        state = batches[self._state_topic]
         for entity_type, number, op, before, after, ts_ms, account_id, user_id, snapshot in changes:
             seq += 1
             kind = types[entity_type]
@@ -135,9 +151,7 @@ class Envelopes:
                 )
             )
             key = kind.key + identity
-            records = batches.get(kind.topic)
-            if records is None:
-                records = batches[kind.topic] = []
+            records = batches[kind.topic]
             records.append((key, value))
             if after is None:
                 records.append((key, None))
@@ -152,7 +166,7 @@ class Envelopes:
 
         They are no envelopes, so they take no seq.
         """
-        state = batches.setdefault(self._state_topic, [])
+        state = batches[self._state_topic]
         for entity_type, number in archived:
             kind, identity = self._types[entity_type], varint(number)
             tombstones.setdefault(kind.topic, Archived()).append((kind.key + identity, None))

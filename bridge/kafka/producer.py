@@ -17,7 +17,7 @@ from aiokafka import errors as foreign
 
 from bridge.errors import KafkaUnusable, OutcomeUnknown
 from bridge.kafka.client import Cluster, translated
-from bridge.kafka.envelope import Record
+from bridge.kafka.envelope import Records
 from bridge.kafka.requests import Requests
 
 RENEW_AFTER_RECORDS = 1 << 30
@@ -104,7 +104,7 @@ class Producer:
             timeout_ms=self._request_timeout_ms,
         )
 
-    async def commit(self, batches: Sequence[tuple[str, Sequence[Record]]], timestamp_ms: int) -> None:
+    async def commit(self, batches: Sequence[tuple[str, Records]], timestamp_ms: int) -> None:
         """Write all records of all topics and commit: all of it is visible afterwards, or none.
 
         The last batch is written after the others are acknowledged when there is no transaction, so that state never

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -19,11 +18,10 @@ from aiokafka import errors as foreign
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnRequest
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from bridge.kafka.envelope import Archived, Record
+from bridge.kafka.envelope import Records
+from bridge.kafka.packing import Packing
 
-BATCH_BYTES = 256 * 1024
 MOST_UNDERWAY = 4
 """Produce requests sent ahead of their answers; a broker keeps five batches of a producer in mind."""
 CONCURRENT_S = 0.003
@@ -33,14 +31,12 @@ AGAIN_S, UNKNOWN_S = 0.02, 5.0
 _UNKNOWN = {foreign.UnknownTopicOrPartitionError}
 _MOVED = {foreign.NotCoordinatorError, foreign.CoordinatorNotAvailableError}
 _NOT_YET = _MOVED | {foreign.ConcurrentTransactions, foreign.CoordinatorLoadInProgressError}
-CODECS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 _ALL = -1
-_NO_HEADERS: Sequence[tuple[str, bytes]] = []
 
-Batches = Iterable[tuple[str, Sequence[Record]]]
+Batches = Iterable[tuple[str, Records]]
 """Records by topic, in order."""
 Errors = set[type[foreign.KafkaError]]
-Wave = Sequence[tuple[str, bytes]]
+Wave = Sequence[tuple[str, bytes | bytearray]]
 """One batch for each of some topics."""
 
 
@@ -69,7 +65,9 @@ class Requests:
         owner = producer._txn_manager  # noqa: SLF001
         self._id, self._epoch = owner.producer_id, owner.producer_epoch
         self._finder = producer._sender  # noqa: SLF001
-        self._codec = CODECS[compression]
+        self._packing = Packing(
+            self._id, self._epoch, transactional=transactional_id is not None, compression=compression
+        )
         self._sequences: dict[str, int] = {}
         self._now = asyncio.get_running_loop().time
         self.sent = 0
@@ -131,7 +129,7 @@ class Requests:
 
     async def _write(self, wave: Wave) -> Errors:
         """One request for each leader; what the answers say."""
-        nodes: dict[int, list[tuple[str, list[tuple[int, bytes]]]]] = {}
+        nodes: dict[int, list[tuple[str, list[tuple[int, bytes | bytearray]]]]] = {}
         for topic, batch in wave:
             nodes.setdefault(await self._leader(topic), []).append((topic, [(self._partition, batch)]))
         asked = [
@@ -175,41 +173,15 @@ class Requests:
             await asyncio.sleep(CONCURRENT_S if foreign.ConcurrentTransactions in errors else AGAIN_S)
         _raise_first(errors)
 
-    def _packed(self, topic: str, records: Sequence[Record], timestamp_ms: int) -> Iterator[bytes]:
-        """Batches holding the records in order; a record larger than a batch gets one of its own.
-
-        Made one by one, so that a large snapshot does not hold the event loop while all of it is packed.
-        """
-        headers = Archived.HEADERS if isinstance(records, Archived) else _NO_HEADERS
-        packed = 0
-        while packed < len(records):
-            builder = DefaultRecordBatchBuilder(
-                2,
-                self._codec,
-                is_transactional=self._transactional_id is not None,
-                producer_id=self._id,
-                producer_epoch=self._epoch,
-                base_sequence=self._sequences.get(topic, 0),
-                batch_size=BATCH_BYTES,
-            )
-            count = _fill(builder.append, islice(records, packed, None), timestamp_ms, headers)
+    def _packed(self, topic: str, records: Records, timestamp_ms: int) -> Iterator[bytes | bytearray]:
+        """Batches of the records, numbered on from those before."""
+        for count, batch in self._packing.batches(records, self._sequences.get(topic, 0), timestamp_ms):
             self._sequences[topic] = self._sequences.get(topic, 0) + count
-            packed += count
             self.sent += count
-            yield bytes(builder.build())
+            yield batch
 
 
-def _fill(append: Any, records: Iterable[Record], timestamp_ms: int, headers: Sequence[tuple[str, bytes]]) -> int:
-    """Append records while there is room (the first always fits), and say how many; hot."""
-    count = 0
-    for key, value in records:
-        if append(count, timestamp_ms, key, value, headers) is None:
-            break
-        count += 1
-    return count
-
-
-def _next(waiting: list[tuple[str, Iterator[bytes]]]) -> Wave:
+def _next(waiting: list[tuple[str, Iterator[bytes | bytearray]]]) -> Wave:
     """The next batch of every topic; leaves in the list what may have more."""
     wave = []
     for topic, batches in [*waiting]:

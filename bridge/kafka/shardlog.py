@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bridge.kafka import topics
 from bridge.kafka.client import Cluster
-from bridge.kafka.envelope import Archived, Batches
+from bridge.kafka.envelope import Archived, Records
 from bridge.kafka.plan import Topic
 from bridge.kafka.producer import Producer
 from bridge.kafka.restore import read_ends, read_framing, read_head, read_state
@@ -69,7 +69,9 @@ class ShardLog:
         names = [topic.name for topic in self._plan if topic.name != self._topic]
         return await read_ends(self._cluster, names, self._shard)
 
-    async def commit(self, batches: Batches, timestamp_ms: int, archived: Mapping[str, Archived] | None = None) -> None:
+    async def commit(
+        self, batches: Mapping[str, Records], timestamp_ms: int, archived: Mapping[str, Archived] | None = None
+    ) -> None:
         """Write one transaction; the state topic is the last of `batches`."""
         written = [*(archived or {}).items(), *batches.items()]
         self._written = {topic for topic, _ in written}

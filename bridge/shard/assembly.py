@@ -8,8 +8,8 @@ while this one is on its way.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from bridge.entities.change import Change, Refused, Unmapped
 from bridge.entities.drift import UNKNOWN_TYPE, Drift
 from bridge.entities.exact import Inexact, refuse_rounded
 from bridge.kafka.control import Control, Position
-from bridge.kafka.envelope import Batches, Envelopes, Record
+from bridge.kafka.envelope import Batches, Envelopes, Record, Records
 from bridge.kafka.statelog import Head, StateCodec
 from bridge.shard.chronicle import Chronicle, drifted, garbage, judgement
 from bridge.shard.notes import (
@@ -65,6 +65,7 @@ class Assembler:
         absence: Absence,
         met: Drift,
         auditor: Auditor,
+        records: Callable[[], Records],
         archive: bool,
         state_topic: str,
         shard: int,
@@ -75,12 +76,12 @@ class Assembler:
         self._state_topic, self._shard, self._divisor = state_topic, shard, divisor
         self._originals, self._past, self._absence, self._archive = originals, past, absence, archive
         self._auditor, self._plain_reader = auditor, reader
-        self._met, self._chronicle = met, Chronicle()
+        self._met, self._chronicle, self._records = met, Chronicle(), records
 
     def begin(self, head: Head) -> Transaction:
         """An empty transaction that follows the one which left `head`."""
         following = replace(head, transaction=head.transaction + 1, clean=False)
-        return Transaction(following, {self._state_topic: []})
+        return Transaction(following, defaultdict(self._records, {self._state_topic: self._records()}))
 
     async def add(self, items: Sequence[Item], transaction: Transaction, now_ms: int) -> None:
         """Put the items into a transaction; frames are whole, and the state moves along."""
@@ -329,7 +330,7 @@ class Assembler:
 
 def _put(batches: Batches, records: Sequence[tuple[str, Record]]) -> None:
     for topic, record in records:
-        batches.setdefault(topic, []).append(record)
+        batches[topic].append(record)
 
 
 def _refuse_rounded(unmapped: list[Unmapped]) -> None:

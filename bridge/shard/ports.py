@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bridge.errors import SessionLost
-from bridge.kafka.envelope import Archived, Batches
+from bridge.kafka.envelope import Archived, Records
 from bridge.kafka.statelog import KeyFraming, OnEntity, Restored
 
 
@@ -33,7 +33,9 @@ class Log(Protocol):
     async def ends(self) -> Mapping[str, int]:
         """Offsets at which the shard's partitions of the topics end, by topic."""
 
-    async def commit(self, batches: Batches, timestamp_ms: int, archived: Mapping[str, Archived] | None = None) -> None:
+    async def commit(
+        self, batches: Mapping[str, Records], timestamp_ms: int, archived: Mapping[str, Archived] | None = None
+    ) -> None:
         """Write one transaction, or raise OutcomeUnknown."""
 
     async def close(self) -> None:

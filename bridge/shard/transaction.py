@@ -28,7 +28,7 @@ class Transaction:
     """
 
     head: Head
-    batches: Batches = field(default_factory=dict)
+    batches: Batches
     frames: int = 0
     changes: int = 0
     taken: int = 0

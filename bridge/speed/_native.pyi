@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, final
 
 SOURCES: str
@@ -53,5 +53,15 @@ class Live:
             Row and entity that are not done (the number of rows and 0 when all are); live events, snapshot rows and
             unchanged ones among them; live events of own owners, snapshot rows of own owners, live events of foreign.
         """
+
+@final
+class Records:
+    def __new__(cls, batch_bytes: int) -> Records: ...
+    def append(self, record: tuple[bytes, bytes | None], /) -> None: ...
+    def extend(self, records: Iterable[tuple[bytes, bytes | None]], /) -> None: ...
+    def __len__(self) -> int: ...
+    def chunks(self) -> int: ...
+    def chunk(self, number: int, /) -> tuple[int, bytearray]:
+        """How many records are in it, and the batch; its first 61 bytes are zeros, for the head."""
 
 def read_rows(messages: list[Any], first: int, rows: list[Any], /) -> int: ...

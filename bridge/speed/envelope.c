@@ -1,5 +1,5 @@
-/* Splicer: from changes to keys, envelopes, tombstones and state records, by joining bytes. See kafka/envelope.py,
-   which says what the bytes mean; what a process or an epoch never changes is joined there. */
+/* Splicer: from changes to keys, envelopes, tombstones and state records, by joining bytes into a topic's Records.
+   See kafka/envelope.py, which says what the bytes mean; what a process or an epoch never changes is joined there. */
 
 #include "native.h"
 
@@ -8,7 +8,8 @@ typedef struct {
     PyObject *types;     /* entity type -> (topic, key, value, state key, state value): str and four bytes */
     PyObject *snapshots; /* word -> bytes: the word, shard, divisor, epoch */
     PyObject *source, *state_topic;
-    Buffer buffer;
+    PyTypeObject *records_type;
+    Buffer key, value;
 } Splicer;
 
 /* What is the same for all changes of a frame. */
@@ -50,17 +51,15 @@ static PyObject *item_of(PyObject *dict, PyObject *key) {
     return item;
 }
 
-/* A list in `batches`, made if it is not there; borrowed. */
-static PyObject *list_of(PyObject *batches, PyObject *topic) {
-    PyObject *list = PyDict_GetItemWithError(batches, topic);
-    if (list == NULL) {
-        if (PyErr_Occurred() || (list = PyList_New(0)) == NULL) return NULL;
-        int set = PyDict_SetItem(batches, topic, list);
-        Py_DECREF(list);
-        if (set < 0) return NULL;
+/* The Records of a topic, which `batches` makes if they are not there; borrowed from it. */
+static PyObject *records_of(const Splicer *self, PyObject *batches, PyObject *topic) {
+    PyObject *records = PyDict_GetItemWithError(batches, topic);
+    if (records == NULL) {
+        if (PyErr_Occurred() || (records = PyObject_GetItem(batches, topic)) == NULL) return NULL;
+        Py_DECREF(records); /* the dict holds it now */
     }
-    if (PyList_Check(list)) return list;
-    PyErr_SetString(PyExc_TypeError, "batches must hold lists");
+    if (Py_TYPE(records) == self->records_type) return records;
+    PyErr_SetString(PyExc_TypeError, "batches must hold Records");
     return NULL;
 }
 
@@ -76,22 +75,12 @@ static void put_optional_bytes(Buffer *out, Bytes bytes) {
     if (bytes.data) put_bytes(out, bytes.data, bytes.size);
 }
 
-static PyObject *identified(Buffer *out, Bytes prefix, int64_t number) {
+static int identify(Buffer *out, Bytes prefix, int64_t number) {
     out->used = 0;
-    if (buffer_reserve(out, prefix.size + LONGEST_VARINT) < 0) return NULL;
+    if (buffer_reserve(out, prefix.size + LONGEST_VARINT) < 0) return -1;
     put_bytes(out, prefix.data, prefix.size);
     put_varint(out, number);
-    return PyBytes_FromStringAndSize((char *)out->data, out->used);
-}
-
-/* Appends (key, value) to a list; takes over both references, of which NULL is an error already set. */
-static int append(PyObject *list, PyObject *key, PyObject *value) {
-    PyObject *record = key && value ? PyTuple_Pack(2, key, value) : NULL;
-    int appended = record == NULL ? -1 : PyList_Append(list, record);
-    Py_XDECREF(record);
-    Py_XDECREF(key);
-    Py_XDECREF(value);
-    return appended;
+    return 0;
 }
 
 typedef struct {
@@ -131,13 +120,13 @@ static int read_change(const Splicer *self, PyObject *change, Change *c) {
     return c->kind ? take_bytes(item_of(self->snapshots, PyTuple_GetItem(change, 8)), &c->snapshot) : -1;
 }
 
-static PyObject *envelope(Splicer *self, const Change *c, const Frame *frame, Bytes prefix) {
-    Buffer *out = &self->buffer;
+static int envelope(Splicer *self, const Change *c, const Frame *frame, Bytes prefix) {
+    Buffer *out = &self->value;
     Bytes source;
     out->used = 0;
-    if (take_bytes(self->source, &source) < 0) return NULL;
+    if (take_bytes(self->source, &source) < 0) return -1;
     Py_ssize_t size = prefix.size + c->before.size + c->after.size + source.size + c->snapshot.size;
-    if (buffer_reserve(out, size + 8 * LONGEST_VARINT + 8) < 0) return NULL;
+    if (buffer_reserve(out, size + 8 * LONGEST_VARINT + 8) < 0) return -1;
     put_bytes(out, prefix.data, prefix.size);
     put_optional_bytes(out, c->before);
     put_optional_bytes(out, c->after);
@@ -154,18 +143,23 @@ static PyObject *envelope(Splicer *self, const Change *c, const Frame *frame, By
     put_byte(out, 2); /* length of op */
     put_byte(out, (unsigned char)c->op);
     put_varint(out, frame->now_ms);
-    return PyBytes_FromStringAndSize((char *)out->data, out->used);
+    return 0;
 }
 
-static PyObject *stored(Buffer *out, const Change *c, Bytes prefix) {
+static int stored(Buffer *out, const Change *c, Bytes prefix) {
     out->used = 0;
-    if (buffer_reserve(out, prefix.size + c->after.size + 3 * LONGEST_VARINT + 2) < 0) return NULL;
+    if (buffer_reserve(out, prefix.size + c->after.size + 3 * LONGEST_VARINT + 2) < 0) return -1;
     put_bytes(out, prefix.data, prefix.size);
     put_optional_long(out, c->has_account, c->account);
     put_optional_long(out, c->has_user, c->user);
     put_varint(out, c->after.size);
     put_bytes(out, c->after.data, c->after.size);
-    return PyBytes_FromStringAndSize((char *)out->data, out->used);
+    return 0;
+}
+
+static int put(const Splicer *self, PyObject *records, int tombstone) {
+    const Buffer *key = &self->key, *value = &self->value;
+    return records_put(records, key->data, key->used, tombstone ? NULL : value->data, tombstone ? 0 : value->used);
 }
 
 /* The records of one change, whose tuple the caller holds. */
@@ -175,14 +169,14 @@ static int splice(Splicer *self, PyObject *change, const Frame *frame) {
     if (read_change(self, change, &c) < 0) return -1;
     for (int i = 0; i < 4; i++)
         if (take_bytes(PyTuple_GetItem(c.kind, i + 1), &prefixes[i]) < 0) return -1;
-    PyObject *list = Py_XNewRef(list_of(frame->batches, PyTuple_GetItem(c.kind, 0)));
-    PyObject *key = list ? identified(&self->buffer, prefixes[0], c.number) : NULL;
-    int failed = key == NULL || append(list, Py_NewRef(key), envelope(self, &c, frame, prefixes[1])) < 0;
-    if (!failed && c.after.data == NULL) failed = append(list, Py_NewRef(key), Py_NewRef(Py_None)) < 0;
-    Py_XDECREF(list);
-    Py_XDECREF(key);
-    if (failed || (key = identified(&self->buffer, prefixes[2], c.number)) == NULL) return -1;
-    return append(frame->state, key, c.after.data ? stored(&self->buffer, &c, prefixes[3]) : Py_NewRef(Py_None));
+    PyObject *records = records_of(self, frame->batches, PyTuple_GetItem(c.kind, 0));
+    int gone = c.after.data == NULL;
+    if (records == NULL || identify(&self->key, prefixes[0], c.number) < 0) return -1;
+    if (envelope(self, &c, frame, prefixes[1]) < 0 || put(self, records, 0) < 0) return -1;
+    if (gone && put(self, records, 1) < 0) return -1;
+    if (identify(&self->key, prefixes[2], c.number) < 0) return -1;
+    if (!gone && stored(&self->value, &c, prefixes[3]) < 0) return -1;
+    return put(self, frame->state, gone);
 }
 
 static PyObject *splicer_add(Splicer *self, PyObject *arguments) {
@@ -197,7 +191,7 @@ static PyObject *splicer_add(Splicer *self, PyObject *arguments) {
         PyErr_SetString(PyExc_TypeError, "changes must be a list, batches a dict");
         return NULL;
     }
-    PyObject *state = list_of(batches, self->state_topic);
+    PyObject *state = records_of(self, batches, self->state_topic);
     if (state == NULL) return NULL;
     Py_INCREF(state);
     frame = (Frame){seq, last, number, received_us, now_ms, resend, batches, state};
@@ -209,7 +203,8 @@ static PyObject *splicer_add(Splicer *self, PyObject *arguments) {
         Py_DECREF(change);
     }
     Py_DECREF(state);
-    buffer_shrink(&self->buffer);
+    buffer_shrink(&self->key);
+    buffer_shrink(&self->value);
     return failed ? NULL : PyLong_FromLongLong(frame.seq);
 }
 
@@ -235,8 +230,10 @@ static PyObject *splicer_new(PyTypeObject *type, PyObject *arguments, PyObject *
     if (!PyArg_ParseTupleAndKeywords(arguments, named, "O!O!SU", names, &PyDict_Type, &types, &PyDict_Type, &snapshots,
                                      &source, &state_topic))
         return NULL;
-    Splicer *self = (Splicer *)PyType_GenericAlloc(type, 0);
+    State *state = PyType_GetModuleState(type);
+    Splicer *self = state ? (Splicer *)PyType_GenericAlloc(type, 0) : NULL;
     if (self == NULL) return NULL;
+    self->records_type = (PyTypeObject *)Py_NewRef((PyObject *)state->records_type);
     self->types = PyDict_Copy(types);
     self->snapshots = PyDict_Copy(snapshots);
     self->source = Py_NewRef(source);
@@ -254,7 +251,9 @@ static void splicer_dealloc(Splicer *self) {
     Py_XDECREF(self->snapshots);
     Py_XDECREF(self->source);
     Py_XDECREF(self->state_topic);
-    buffer_free(&self->buffer);
+    Py_XDECREF((PyObject *)self->records_type);
+    buffer_free(&self->key);
+    buffer_free(&self->value);
     PyObject_Free(self);
     Py_DECREF(type);
 }

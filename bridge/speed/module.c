@@ -22,7 +22,7 @@ static int execute(PyObject *module) {
         (state->event_type = PyUnicode_InternFromString("eventType")) == NULL)
         return -1;
     if (add_type(module, &encoder_spec, &state->encoder_type) < 0 || add_type(module, &splicer_spec, NULL) < 0 ||
-        add_type(module, &live_spec, NULL) < 0)
+        add_type(module, &live_spec, NULL) < 0 || add_type(module, &records_spec, &state->records_type) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "SOURCES", SOURCES);
 }
@@ -30,12 +30,14 @@ static int execute(PyObject *module) {
 static int traverse(PyObject *module, visitproc visit, void *arg) {
     State *state = PyModule_GetState(module);
     Py_VISIT(state->encoder_type);
+    Py_VISIT(state->records_type);
     return 0;
 }
 
 static int clear(PyObject *module) {
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->encoder_type);
+    Py_CLEAR(state->records_type);
     Py_CLEAR(state->e);
     Py_CLEAR(state->d);
     Py_CLEAR(state->entity);

@@ -47,10 +47,13 @@ Outcome millis_of(const char *text, Py_ssize_t size, int64_t *millis); /* ISO-86
 /* A ValueEncoder; FAILED only for lack of memory. The bytes are appended to `out`. */
 Outcome encode_value(PyObject *encoder, PyObject *entity, Buffer *out, int64_t *time, int *has_time);
 
-extern PyType_Spec encoder_spec, splicer_spec, live_spec;
+/* Appends a record to a Records; value NULL is a tombstone. 0, or -1 with MemoryError. */
+int records_put(PyObject *records, const void *key, Py_ssize_t key_size, const void *value, Py_ssize_t value_size);
+
+extern PyType_Spec encoder_spec, splicer_spec, live_spec, records_spec;
 
 typedef struct {
-    PyTypeObject *encoder_type;
+    PyTypeObject *encoder_type, *records_type;
     PyObject *e, *d, *entity, *entity_type, *event_type; /* names in messages */
 } State;
 

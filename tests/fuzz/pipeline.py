@@ -34,6 +34,7 @@ from bridge.shard.transaction import Transaction
 from bridge.source.events import Ended, SnapshotComplete, SyncSent
 from bridge.source.plan import SyncPlan
 from bridge.source.session import Session
+from tests.packed import records_of
 
 TOKEN = "eyJ.a-secret-of-ours"
 MORNING_US = 1_772_366_400_000_000
@@ -172,7 +173,7 @@ class Pipeline:
         self.assembler.close(self.transaction)
         for topic, records in self.transaction.batches.items():
             self.tally.records += len(records)
-            for key, value in records:
+            for key, value in records_of(records):
                 self.digest.update(b"%b %d %b %b" % (topic.encode(), len(key), key, b"" if value is None else value))
         self.last: Transaction = self.transaction
         self.transaction = self.assembler.begin(self.transaction.head)
@@ -202,6 +203,6 @@ class Pipeline:
         for topic, records in self.last.batches.items():
             if topic.endswith(".bridge.state"):
                 continue
-            for key, value in records:
+            for key, value in records_of(records):
                 await decoder.decode(key)
                 await decoder.decode(value)

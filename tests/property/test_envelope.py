@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+from collections import defaultdict
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from bridge.entities.catalogue import CATALOGUE
 from bridge.entities.change import Change
 from bridge.kafka.envelope import Batches, Envelopes, Origin
 from bridge.kafka.statelog import StoredEntity, read_key, read_value
+from tests.packed import records_of
 from tests.property.wire import make_entity, seeded
 from tests.unit.changes.scene import encoders
 from tests.unit.kafka.scene import FINGERPRINT, STATE, type_bytes
@@ -64,7 +66,7 @@ def test_spliced_envelope_is_the_one_fastavro_writes(
     before = encoded(name, r) if op in "ud" else None
     after = None if op == "d" else encoded(name, r)
     change: Change = (name, number, op, before, after, ts_ms, account, user, snapshot)
-    batches: Batches = {}
+    batches: Batches = defaultdict(list)
     origin = Origin(version, prefix, environment, shard, 4)
     used = Envelopes(origin, epoch, {name: type_bytes(name)}, STATE).add(
         [change], seq, last, frame, arrived, now, batches
@@ -80,11 +82,11 @@ def test_spliced_envelope_is_the_one_fastavro_writes(
     expected = io.BytesIO()
     content = {"before": datum(name, before), "after": datum(name, after), "source": source, "op": op, "ts_ms": now}
     fastavro.schemaless_writer(expected, parsed(name), content)
-    (_, value), *tombstone = batches[f"p.{name}"]
+    (_, value), *tombstone = records_of(batches[f"p.{name}"])
     assert value == b"V:" + name.encode() + b":" + expected.getvalue()
     assert [v for _, v in tombstone] == ([None] if op == "d" else [])
 
-    ((key, state),) = batches[STATE]
+    ((key, state),) = records_of(batches[STATE])
     assert read_key(key) == (name, number)
     assert (
         state is None if after is None else read_value(state or b"") == StoredEntity(FINGERPRINT, account, user, after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from typing import Any
 
 import orjson
@@ -19,8 +20,10 @@ from bridge.entities.exact import Inexact
 from bridge.entities.schemas import value_schema
 from bridge.entities.values import Misfit, to_days, to_millis, to_time
 from bridge.errors import Unencodable
-from bridge.kafka.envelope import Batches
-from tests.implementations import ENCODERS, ENVELOPES, READERS, RECONCILERS
+from bridge.kafka.envelope import Batches, Record, Records
+from bridge.kafka.packing import CODECS, Packing
+from tests.implementations import ENCODERS, ENVELOPES, READERS, RECONCILERS, RECORDS
+from tests.packed import read as read_batches
 from tests.property.test_entities import json_values
 from tests.property.wire import Entity, make_entity, seeded
 from tests.unit.kafka.scene import ORIGIN, STATE, type_bytes
@@ -296,13 +299,51 @@ COUNTERS = st.integers(0, 2**62)
 @given(CHANGES, COUNTERS, COUNTERS, COUNTERS, COUNTERS, COUNTERS)
 def test_both_splice_the_same_records(changes: Any, seq: int, last: int, frame: int, arrived: int, now: int) -> None:
     types = {name: type_bytes(name) for name in TYPES}
-    made: list[tuple[int, Batches]] = []
-    for implementation in ENVELOPES:
-        batches: Batches = {}
-        envelopes = implementation(ORIGIN, 7, types, STATE)
-        made.append((envelopes.add(changes, seq, last, frame, arrived, now, batches), batches))
+    made: list[tuple[int, list[tuple[str, list[bytes]]]]] = []
+    for implementation, records in zip(ENVELOPES, RECORDS, strict=True):
+        batches: Batches = defaultdict(records)
+        used = implementation(ORIGIN, 7, types, STATE).add(changes, seq, last, frame, arrived, now, batches)
+        made.append((used, [(topic, packed(some)) for topic, some in batches.items()]))
     assert made[0] == made[1]
-    assert list(made[0][1]) == list(made[1][1])
+
+
+def packed(records: Records, compression: str | None = None, *, transactional: bool = True) -> list[bytes]:
+    """As a broker gets them."""
+    packing = Packing(4_000_000_007, 3, transactional=transactional, compression=compression)
+    found = list(packing.batches(records, 2**31 - 9_000_000, 1_772_366_400_130))
+    assert sum(count for count, _ in found) == len(records)
+    return [bytes(batch) for _, batch in found]
+
+
+RAW = st.tuples(st.binary(max_size=40), st.none() | st.binary(max_size=600) | st.integers(0, 400_000).map(bytes))
+
+
+@given(st.lists(RAW, max_size=12), st.integers(1, 200), st.sampled_from(sorted(CODECS, key=str)), st.booleans())
+def test_both_pack_the_same_batches(some: list[Record], times: int, compression: Any, transactional: bool) -> None:
+    """Also where one is full and the next begins; compressed bytes may differ, if only by the time in them."""
+    small = [record for record in some if len(record[1] or b"") < 700] * times
+    made = []
+    for kind in RECORDS:
+        records = kind()
+        records.extend(some)
+        for record in small:
+            records.append(record)
+        made.append(packed(records, compression, transactional=transactional))
+    assert made[0] == made[-1] or compression is not None
+    assert [batch[57:61] for batch in made[0]] == [batch[57:61] for batch in made[-1]], "as many in each"
+    assert read_batches(made[-1]) == some + small
+
+
+@pytest.mark.parametrize("odd", [None, 5, (), (b"k",), (b"k", b"v", b"w"), ("k", b"v"), (b"k", "v"), [b"k", b"v"]])
+def test_what_is_no_record_is_an_error_of_ours_and_no_crash(odd: Any) -> None:
+    records = RECORDS[1]()
+    with pytest.raises(TypeError):
+        records.append(odd)
+    with pytest.raises(TypeError):
+        records.extend([(b"k", b"v"), odd])
+    assert len(records) == 1
+    with pytest.raises(IndexError):
+        records.chunk(1)  # type: ignore[attr-defined]
 
 
 GOOD = ("order", 1, "c", None, b"x", 1, 2, 3, "false")
@@ -313,7 +354,7 @@ GOOD = ("order", 1, "c", None, b"x", 1, 2, 3, "false")
 def test_a_change_that_is_none_is_an_error_of_ours_and_no_crash(place: int, odd: Any) -> None:
     change = (*GOOD[:place], odd, *GOOD[place + 1 :])
     envelopes = ENVELOPES[1](ORIGIN, 7, {"order": type_bytes("order")}, STATE)
-    batches: Batches = {}
+    batches: Batches = defaultdict(RECORDS[1])
     try:
         envelopes.add([change], 0, 1, 1, 1, 1, batches)
     except (TypeError, KeyError, OverflowError):
@@ -347,11 +388,11 @@ def test_a_hundred_thousand_events_and_as_many_odd_ones_leave_nothing_behind() -
             for name, *_, entities, _, _ in frame:
                 assert [outcome(encoders[name], each, exact=True) for each in entities]
             found = side.reconciler.apply([tuple(row) for row in frame], exact=True)
-            envelopes.add(found.changes, 0, 1, 1, 1, 1, {})
+            envelopes.add(found.changes, 0, 1, 1, 1, 1, defaultdict(RECORDS[1]))
             side.state.undo.clear()
             side.state.live_undo.clear()
             with pytest.raises(KeyError):
-                envelopes.add([("nothing", *GOOD[1:])], 0, 1, 1, 1, 1, {})
+                envelopes.add([("nothing", *GOOD[1:])], 0, 1, 1, 1, 1, defaultdict(RECORDS[1]))
 
     for _ in range(3):
         once()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from bridge.entities.schemas import envelope_schema
 from bridge.kafka.envelope import Batches, Envelopes, Origin, TypeBytes
 from bridge.kafka.framing import SingleObject
 from bridge.kafka.names import TopicNames
+from tests.packed import records_of
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/topics.md"
 NAMES = TopicNames("tradovate.demo")
@@ -66,14 +68,14 @@ def written() -> list[Decoded]:
         for name in TYPES
     }
     envelopes = Envelopes(Origin("0", NAMES.prefix, "demo", 1, 4), 3, types, NAMES.state)
-    batches: Batches = {}
+    batches: Batches = defaultdict(list)
     seq = 0
     for number, changes in enumerate(FRAMES, 1):
         seq = envelopes.add(changes, seq, seq + len(changes), number, 1_000_000 * number, 1_000 * number, batches)
     return [
         (name, 1, read(key, schemas.key_schema(name)), None if value is None else read(value, envelope_schema(name)))
         for name in TYPES
-        for key, value in batches[NAMES.entity(name)]
+        for key, value in records_of(batches[NAMES.entity(name)])
     ]
 
 

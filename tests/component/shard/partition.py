@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.errors import OutcomeUnknown
-from bridge.kafka.envelope import Archived, Batches
+from bridge.kafka.envelope import Archived, Records
 from bridge.kafka.statelog import HEAD_ID, Head, KeyFraming, OnEntity, Restored, read_key, read_value
+from tests.packed import records_of
 
 Record = tuple[bytes, bytes | None]
 
@@ -80,7 +81,7 @@ class PartitionLog:
 
     async def commit(
         self,
-        batches: Batches,
+        batches: Mapping[str, Records],
         timestamp_ms: int,  # noqa: ARG002 - the broker's clock counts
         archived: Mapping[str, Archived] | None = None,
     ) -> None:
@@ -91,7 +92,7 @@ class PartitionLog:
             raise OutcomeUnknown("request lost")
         if self._producer != self._partition.producers:
             raise OutcomeUnknown("fenced")
-        written = [(topic, list(records)) for topic, records in [*(archived or {}).items(), *batches.items()]]
+        written = [(topic, records_of(records)) for topic, records in [*(archived or {}).items(), *batches.items()]]
         before, self._partition.hidden = self._partition.hidden, []
         if self.commits in self.hides:
             assert not before, "one at a time"

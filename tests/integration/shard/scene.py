@@ -11,7 +11,7 @@ import fastavro
 from bridge.config import Settings
 from bridge.entities import schemas
 from bridge.errors import OutcomeUnknown
-from bridge.kafka.envelope import Archived, Batches
+from bridge.kafka.envelope import Archived, Records
 from bridge.kafka.shardlog import ShardLog
 from bridge.kafka.statelog import HEAD_ID, Head, KeyFraming, OnEntity, Restored, read_key, read_value
 from bridge.shard.ports import Log
@@ -44,7 +44,9 @@ class Trouble:
     async def ends(self) -> dict[str, int]:
         return await self._log.ends()
 
-    async def commit(self, batches: Batches, timestamp_ms: int, archived: Mapping[str, Archived] | None = None) -> None:
+    async def commit(
+        self, batches: Mapping[str, Records], timestamp_ms: int, archived: Mapping[str, Archived] | None = None
+    ) -> None:
         self.commits += 1
         fault = self._faults.get(self.commits)
         if fault != "request lost":

@@ -35,3 +35,12 @@ def test_encoders_tell_of_drift_and_of_nothing_else(encoder: type[Encoder]) -> N
         order.encode({"id": 1, "action": "Barter", "venue": "X"})
         order.encode({"id": 1, "venue": "X"})
     assert sorted(met.take()) == [("order", "action", "unknown_symbol"), ("order", "venue", "unknown_field")]
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_members_that_nobody_knows_are_told_in_their_order(encoder: type[Encoder]) -> None:
+    """By a set's order every process would publish other records."""
+    met, names = Drift(), [f"new{number}" for number in range(40)]
+    date = {"year": 2026, "month": 11, "day": 21}
+    encoder("fill", value_schema("fill"), met).encode({"id": 1, "tradeDate": date | dict.fromkeys(names, 1)})
+    assert met.take() == [("fill", f"/tradeDate/{name}", "unknown_field") for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import defaultdict
 from typing import Any
 
 import fastavro
@@ -10,8 +11,9 @@ import pytest
 
 from bridge.entities import schemas
 from bridge.entities.change import Change
-from bridge.kafka.envelope import Batches, Envelopes, Optional, Origin
+from bridge.kafka.envelope import Batches, Envelopes, Optional, Origin, Record
 from bridge.kafka.statelog import StoredEntity, read_key, read_value
+from tests.packed import records_of
 from tests.unit.changes.scene import encoders
 from tests.unit.kafka.scene import FINGERPRINT, ORIGIN, STATE, type_bytes
 
@@ -22,12 +24,12 @@ def value(name: str, entity: dict[str, Any]) -> tuple[bytes, int | None]:
     return encoders()[name].encode(entity)
 
 
-def written(*changes: Change, seq: int = 0, last: int | None = None, epoch: int = 3) -> Batches:
-    batches: Batches = {}
+def written(*changes: Change, seq: int = 0, last: int | None = None, epoch: int = 3) -> dict[str, list[Record]]:
+    batches: Batches = defaultdict(list)
     last = seq + len(changes) if last is None else last
     types = {name: type_bytes(name) for name in encoders()}
     Envelopes(ORIGIN, epoch, types, STATE).add(changes, seq, last, 9, RECEIVED_US, NOW_MS, batches)
-    return batches
+    return {topic: records_of(records) for topic, records in batches.items()}
 
 
 def read(name: str, framed: bytes | None) -> dict[str, Any]:
@@ -150,12 +152,12 @@ def test_seq_counts_on_and_frame_last_names_the_end_of_the_frame() -> None:
 def test_add_returns_the_last_seq_used() -> None:
     envelopes = Envelopes(ORIGIN, 1, {"order": type_bytes("order")}, STATE)
     change: Change = ("order", 7, "u", OLD, NEW, None, None, None, "false")
-    assert envelopes.add([change] * 3, 5, 8, 1, 1, 1, {}) == 8
-    assert envelopes.add([], 8, 8, 1, 1, 1, {}) == 8
+    assert envelopes.add([change] * 3, 5, 8, 1, 1, 1, defaultdict(list)) == 8
+    assert envelopes.add([], 8, 8, 1, 1, 1, defaultdict(list)) == 8
 
 
 def test_records_of_several_frames_gather_by_topic_in_order() -> None:
-    batches: Batches = {}
+    batches: Batches = defaultdict(list)
     envelopes = Envelopes(ORIGIN, 1, {name: type_bytes(name) for name in ("order", "fill")}, STATE)
     fill, _ = value("fill", {"id": 1})
     first: list[Change] = [
@@ -164,15 +166,15 @@ def test_records_of_several_frames_gather_by_topic_in_order() -> None:
     ]
     envelopes.add(first, 0, 2, 1, 1, 1, batches)
     envelopes.add([("order", 7, "u", OLD, NEW, None, None, None, "false")], 2, 3, 2, 1, 1, batches)
-    assert [read("order", v)["source"]["seq"] for _, v in batches["p.order"]] == [1, 3]
-    assert [read("fill", v)["source"]["seq"] for _, v in batches["p.fill"]] == [2]
+    assert [read("order", v)["source"]["seq"] for _, v in records_of(batches["p.order"])] == [1, 3]
+    assert [read("fill", v)["source"]["seq"] for _, v in records_of(batches["p.fill"])] == [2]
     assert len(batches[STATE]) == 3
 
 
 def test_type_that_is_not_known_is_an_error_of_ours() -> None:
     with pytest.raises(KeyError):
         Envelopes(ORIGIN, 1, {}, STATE).add(
-            [("order", 7, "c", None, OLD, None, None, None, "false")], 0, 1, 1, 1, 1, {}
+            [("order", 7, "c", None, OLD, None, None, None, "false")], 0, 1, 1, 1, 1, defaultdict(list)
         )
 
 
@@ -191,7 +193,7 @@ def test_memory_of_owners_is_bounded() -> None:
 
 def test_origin_differs_by_shard() -> None:
     other = Origin("1.2.3", "p", "demo", 3, 4)
-    batches: Batches = {}
+    batches: Batches = defaultdict(list)
     change: Change = ("order", 7, "c", None, OLD, None, None, None, "false")
     Envelopes(other, 1, {"order": type_bytes("order")}, STATE).add([change], 0, 1, 1, 1, 1, batches)
-    assert read("order", batches["p.order"][0][1])["source"]["shard"] == 3
+    assert read("order", records_of(batches["p.order"])[0][1])["source"]["shard"] == 3

@@ -5,8 +5,8 @@ import pytest
 from bridge.entities.catalogue import CATALOGUE
 from bridge.kafka.control import PART_BYTES
 from bridge.kafka.names import TopicNames
+from bridge.kafka.packing import BATCH_BYTES
 from bridge.kafka.plan import DAY_MS, Actual, Difference, Topic, differences, fatal, wanted
-from bridge.kafka.requests import BATCH_BYTES
 
 NAMES = TopicNames("p")
 PLAN = {topic.name: topic for topic in wanted(NAMES, 4, 900 * 1024)}

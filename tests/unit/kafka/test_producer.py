@@ -9,7 +9,7 @@ from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from bridge.kafka import requests
+from bridge.kafka import packing
 
 
 async def test_the_owner_of_a_producer_id_is_known_to_the_transaction_manager() -> None:
@@ -36,12 +36,12 @@ def test_a_batch_bears_producer_epoch_and_sequence() -> None:
     """By the layout of a record batch, version 2: attributes at 21, producer id at 43, epoch at 51, sequence at 53."""
     builder = DefaultRecordBatchBuilder(
         2,
-        requests.CODECS["gzip"],
+        packing.CODECS["gzip"],
         is_transactional=True,
         producer_id=7,
         producer_epoch=3,
         base_sequence=42,
-        batch_size=requests.BATCH_BYTES,
+        batch_size=packing.BATCH_BYTES,
     )
     assert builder.append(0, 1000, b"key", b"value", []) is not None
     data = bytes(builder.build())
