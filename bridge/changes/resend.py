@@ -2,13 +2,12 @@
 
 Nothing on the wire tells them apart. They are recognised by content: an event that gives a key a content it has had
 before, or brings an archived key back. For that the hashes of the latest contents of every session-type key are kept,
-and when it was seen last. Working them out may wait: outside of that time `runs` only keeps a frame's changes, and
-`digest` is for idle moments.
+and when it was seen last; of the changes themselves nothing is kept, because memory that is used again only much later
+is slow.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 
@@ -18,9 +17,6 @@ from bridge.entities.change import LIVE, Change
 
 CONTENTS = 16
 """Former contents that are remembered of each key."""
-MOST_WAITING = 2000
-"""Frames whose changes may wait to be digested; in a flood the oldest are forgotten."""
-SLICE_FRAMES = 50
 
 
 class Past:
@@ -35,33 +31,22 @@ class Past:
         self._contents: dict[str, dict[int, list[int]]] = {name: {} for name in session_types}
         self._seen_ms: dict[str, dict[int, int]] = {name: {} for name in session_types}
         self._archived: dict[str, set[int]] = {name: set() for name in session_types}
-        self._waiting: deque[tuple[int, Sequence[Change]]] = deque(maxlen=MOST_WAITING)
         self._from_ms = self._to_ms = 0
-
-    def digest(self) -> bool:
-        """Look at some of what was kept; whether there is more."""
-        for _ in range(min(SLICE_FRAMES, len(self._waiting))):
-            now_ms, changes = self._waiting.popleft()
-            for change in changes:
-                self._note(change, now_ms)
-        return bool(self._waiting)
 
     def runs(self, changes: list[Change], now_ms: int) -> Sequence[tuple[bool, list[Change]]]:
         """The changes of a frame in order, in runs that are sent again (True) and that are not; hot."""
         if now_ms < self._from_ms:
-            self._waiting.append((now_ms, changes))
+            self._note(changes, now_ms)
             return ((False, changes),)
         if now_ms >= self._to_ms:
             self._forget()
             self._from_ms, self._to_ms = resend_window(now_ms)
             return self.runs(changes, now_ms)
-        while self.digest():
-            pass
         return [(again, list(run)) for again, run in groupby(changes, lambda change: self._sort(change, now_ms))]
 
     def _sort(self, change: Change, now_ms: int) -> bool:
         again = self._is_again(change)
-        self._note(change, now_ms)
+        self._note((change,), now_ms)
         return again
 
     def seen_since(self, entity_type: str, number: int, since_ms: int) -> bool:
@@ -92,13 +77,21 @@ class Past:
         contents = self._contents[entity_type].get(number, ())
         return hash(after) in contents or number in self._archived[entity_type]
 
-    def _note(self, change: Change, now_ms: int) -> None:
-        entity_type, number, before = change[0], change[1], change[3]
-        known = self._contents.get(entity_type)
-        if known is None:
-            return
-        self._seen_ms[entity_type][number] = now_ms
-        if before is not None:
-            contents = known.setdefault(number, [])
+    def _note(self, changes: Iterable[Change], now_ms: int) -> None:
+        """Remember what was there before these, and that they were seen; hot."""
+        tables, seen_ms = self._contents, self._seen_ms
+        for change in changes:
+            entity_type, number, before = change[0], change[1], change[3]
+            known = tables.get(entity_type)
+            if known is None:
+                continue
+            seen_ms[entity_type][number] = now_ms
+            if before is None:
+                continue
+            contents = known.get(number)
+            if contents is None:
+                known[number] = [hash(before)]
+                continue
             contents.append(hash(before))
-            del contents[:-CONTENTS]
+            if len(contents) > CONTENTS:
+                del contents[0]

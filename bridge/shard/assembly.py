@@ -111,10 +111,6 @@ class Assembler:
         self._small_frame(frame, transaction, now_ms)
         return True
 
-    def rest(self) -> None:
-        """Nothing waits to be written: time for what may be done later."""
-        self._past.digest()
-
     def close(self, transaction: Transaction) -> None:
         """Add the head; the state topic comes last, because without transactions it must not run ahead."""
         state = transaction.batches.pop(self._state_topic)
@@ -231,8 +227,6 @@ class Assembler:
         """What a note asks for comes before what it tells."""
         await self._rule(self._absence.appeared(), note.at_ms, transaction, now_ms)
         if type(note.what) is AbsenceDue:
-            while self._past.digest():  # noqa: ASYNC110 - this works, slice by slice, and waits for nobody
-                await asyncio.sleep(0)
             verdicts = self._absence.judge(transaction.head.judged_ms, note.at_ms)
             await self._rule(verdicts, note.at_ms, transaction, now_ms)
         elif type(note.what) is AuditDue:

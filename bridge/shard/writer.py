@@ -104,10 +104,8 @@ class Writer:
         return True
 
     async def _something(self) -> bool:
-        """Wait for something to write, for a while; first use the time for what could wait until now."""
+        """Wait for something to write, for a while."""
         self._only_duplicates_came()
-        if not len(self._channel):
-            self._assembler.rest()
         self._idle = True
         try:
             return await self._channel.wait(LOOK_S) or not self._next.empty or self._broken is not None
@@ -149,8 +147,6 @@ class Writer:
         began = self._clock.monotonic()
         committing = asyncio.create_task(self._commit(transaction))
         committing.add_done_callback(lambda _: self._channel.wake())
-        if transaction.taken < PLENTY_BYTES:
-            self._assembler.rest()
         try:
             while not committing.done() and following.taken < MOST_BYTES:
                 if await self._channel.wait(LOOK_S, PLENTY_BYTES):

@@ -169,7 +169,6 @@ class Pipeline:
         """What the writer does with what waits."""
         items, self.waiting = self.waiting, []
         await self.assembler.add(items, self.transaction, self.now_us // 1000)
-        self.assembler.rest()
         self.assembler.close(self.transaction)
         for topic, records in self.transaction.batches.items():
             self.tally.records += len(records)

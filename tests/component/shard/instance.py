@@ -63,6 +63,10 @@ class Desk:
         arrived_us = self.now_us
         self._put(lambda listener: listener.data(raw, frame_reader().messages(raw, False), arrived_us))
 
+    def mistake(self) -> None:
+        """A frame that was read wrong, as only an error of ours could do."""
+        self._put(lambda listener: listener.data(b"a[5]", 5, self.now_us))  # type: ignore[arg-type]
+
     def _put(self, act: Callable[[Listener], None]) -> None:
         self._waiting.append(act)
         self._more.set()

@@ -71,3 +71,19 @@ async def test_a_frame_that_cannot_be_read_exactly_is_a_dead_letter(
     assert [letter["reason"] for letter in letters] == ["too_deep"]
     assert letters[0]["raw"] == raw
     assert +counted(instance)[0]["refused"] == {"too_deep": 1}
+
+
+async def test_an_error_of_ours_ends_the_shard_and_nothing_of_its_transaction_is_written(
+    start: Start, partition: Partition
+) -> None:
+    instance, _ = start()
+    instance.desk.live({"id": 1})
+    await instance.published(1)
+    heads = partition.heads
+    instance.desk.live({"id": 2})
+    instance.desk.mistake()
+    instance.desk.live({"id": 3})
+    with pytest.raises(TypeError):
+        await instance.until(lambda: False)
+    assert partition.heads == heads
+    assert len(partition.topics["p.order"]) == 1

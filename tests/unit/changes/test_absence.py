@@ -277,7 +277,6 @@ def test_what_was_seen_after_the_roll_belongs_to_the_new_session() -> None:
     shard = Shard("order", Lifecycle.SESSION, 3)
     for number, at_ms in ((1, central(17, 15)), (2, central(17, 16, 30)), (3, central(17, 18))):
         shard.past.runs([("order", number, "u", b"a", b"b", None, None, None, LIVE)], at_ms)
-        shard.past.digest()
     shard.snapshot()
 
     (verdict,) = shard.judge(NOON, NEXT_NOON)
