@@ -14,8 +14,8 @@ from struct import Struct
 
 from bridge.changes.state import PublishedState
 
-SLICE_KEYS = 1000
-"""So many keys are summed up between two turns of others: 1 to 2 ms of work."""
+SLICE_KEYS = 500
+"""So many keys are summed up between two turns of others: about a millisecond of work."""
 _MODULUS_MASK = (1 << 128) - 1
 _HASHED_BYTES = 16
 _ID = Struct(">q")
@@ -63,8 +63,9 @@ class Originals:
 
 def sums(state: PublishedState, originals: Originals) -> Iterator[tuple[str, TypeSum] | None]:
     """The sum of each type in turn, and None now and then so that others may run; the state must not move meanwhile."""
+    waiting = SLICE_KEYS
     for name, table in state.tables.items():
-        total, waiting = 0, SLICE_KEYS
+        total = 0
         for number, entry in table.items():
             total += term(number, originals.written(name, number, entry[0]))
             waiting -= 1

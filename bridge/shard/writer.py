@@ -79,12 +79,12 @@ class Writer:
                 if self._next.empty and not await self._something():
                     continue
                 await self._pace()
-                async with self._turns.turn(wait=self._channel.bytes + self._next.taken < PLENTY_BYTES):
-                    await self._add()
-                    if self._next.empty:
-                        self._only_duplicates_came()
-                    else:
-                        head = await self._write()
+                await self._add()
+                if self._next.empty:
+                    self._only_duplicates_came()
+                    continue
+                async with self._turns.turn(wait=self._next.taken < PLENTY_BYTES):
+                    head = await self._write()
         finally:
             self._channel.straight = None
 
