@@ -99,13 +99,17 @@ class Assembler:
                     await asyncio.sleep(0)
             elif type(item) is Note:
                 await self._take_note(item, transaction, now_ms)
+        await self.follow_up(transaction, now_ms)
+
+    async def follow_up(self, transaction: Transaction, now_ms: int) -> None:
+        """Add what follows from the frames so far: keys that were held and have appeared, drift."""
         await self._rule(self._absence.appeared(), now_ms, transaction, now_ms)
         if self._met.news:
             at, events = self._position(transaction), drifted(self._met.take(), now_ms)
             _put(transaction.batches, [self._control.event(event, at) for event in events])
 
     def take(self, frame: Frame, transaction: Transaction, now_ms: int) -> bool:
-        """Put a frame into a transaction at once, if it is not too large for that; `add` must follow sometime. Hot."""
+        """Put a frame into a transaction at once, if it is not too large; `follow_up` must come sometime. Hot."""
         if len(frame.raw) >= LARGE_FRAME_BYTES:
             return False
         self._small_frame(frame, transaction, now_ms)

@@ -103,6 +103,10 @@ class Writer:
             self._channel.wake()
         return True
 
+    def _raise_what_broke(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
     async def _something(self) -> bool:
         """Wait for something to write, for a while."""
         self._only_duplicates_came()
@@ -124,9 +128,8 @@ class Writer:
 
     async def _add(self) -> None:
         """Put what waits into the next transaction, as far as it has room; a completed snapshot only if it is empty."""
+        self._raise_what_broke()
         transaction, channel = self._next, self._channel
-        if self._broken is not None:
-            raise self._broken
         if channel.alone:
             if not transaction.empty:
                 return
@@ -141,9 +144,12 @@ class Writer:
     async def _write(self) -> Head:
         """Commit the next transaction, while the one after is put together; gives where the shard stands then."""
         transaction = self._next
+        self._channel.straight = None
+        await self._assembler.follow_up(transaction, self._clock.epoch_us() // 1000)
+        self._raise_what_broke()
         self._assembler.close(transaction)
         self._next = following = self._assembler.begin(transaction.head)
-        self._channel.ahead_bytes = 0
+        self._channel.straight, self._channel.ahead_bytes = self._take, 0
         began = self._clock.monotonic()
         committing = asyncio.create_task(self._commit(transaction))
         committing.add_done_callback(lambda _: self._channel.wake())

@@ -5,7 +5,8 @@ field, a number that may have been rounded, a deleted entity) it leaves, untouch
 definition. `bridge.app.implementation` is the one place that puts it in; `SYNCBRIDGE_PURE=1` chooses Python.
 
 `encoder.c` stands for the generated encoders of `bridge.entities.encoder`, `envelope.c` for `Envelopes.add`, `live.c`
-for the loop of `Reconciler.apply`, `rows.c` for `bridge.app.reading.read_rows`, `records.c` for the lists of records that
-wait to be packed (`bridge.kafka.packing`); `basics.c` has what they share, `native.h` the rules of this code. It uses nothing but CPython's stable interface, so one build serves all versions
-from 3.11 on. `build.py` is how it is built, `choice.py` says whether it can be used.
+for the loop of `Reconciler.apply`, `rows.c` for `bridge.app.reading.read_rows`, `records.c` for the lists of records
+that wait to be packed (`bridge.kafka.packing`); `basics.c` has what they share, `native.h` the rules of this code. It
+uses nothing but CPython's stable interface, so one build serves all versions from 3.11 on. `build.py` is how it is
+built, `choice.py` says whether it can be used.
 """
