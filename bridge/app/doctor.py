@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bridge.app import cluster as parts
+from bridge.app import pressure
 from bridge.app.source import broker, plan
 from bridge.config import Settings
 from bridge.errors import BridgeError, KafkaUnusable
@@ -26,13 +28,14 @@ class Finding:
 
 
 async def examine(settings: Settings) -> list[Finding]:
-    """Try the configuration, the broker's token endpoint, Kafka with its topics, and the registry."""
+    """Try the configuration, the broker's token endpoint, Kafka with its topics, the registry, and the spool's disk."""
     findings = [Finding("configuration", f"{settings.prefix}, {len(settings.sharding.remainders)} shards")]
     findings += _budget(settings)
     for what, look in (
         ("broker's API", lambda: _token(settings)),
         ("Kafka and topics", lambda: _topics(settings)),
         ("schema registry", lambda: _registry(settings)),
+        ("spool", lambda: _spool(settings)),
     ):
         findings.append(await _tried(what, look))
     return findings
@@ -79,3 +82,11 @@ async def _registry(settings: Settings) -> str:
     if wrong:
         raise KafkaUnusable(f"{len(wrong)} schemas are not compatible with what the registry holds: {wrong[:3]}")
     return f"{settings.registry.url}, all schemas are compatible"
+
+
+async def _spool(settings: Settings) -> str:
+    folder, shards = settings.pressure.spool_path, len(settings.sharding.remainders)
+    if folder is None or pressure.segments(settings) is None:
+        return "none configured: while Kafka is away, frames wait in memory only"
+    needed_mb, free_mb = shards * settings.pressure.spool_mb, shutil.disk_usage(folder).free // 2**20
+    return f"{folder}: up to {needed_mb:,} MB for {shards} shards, {free_mb:,} MB are free"

@@ -68,8 +68,9 @@ async def test_an_unknown_key_in_a_file_is_refused_with_the_nearest(tmp_path: Pa
 
 async def test_wrong_credentials_are_refused(scene: Make) -> None:
     made = await scene(simulator={"password": "another-password"}, topics=False)
-    checked = await made.verb("check")
+    checked = await made.verb("check", pressure__spool_path=str(made.stage.folder / "nowhere"))
     assert checked.status == 3
+    assert "BAD spool: pressure.spool_path: no file can be written in" in checked.out
     assert "BAD broker's API: the broker refuses the credentials of demo (demo): Incorrect username" in checked.out
 
     await made.create_topics()
