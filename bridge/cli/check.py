@@ -10,7 +10,7 @@ from bridge.errors import BridgeError
 
 
 def check(config: ConfigOption = None) -> None:
-    """Check configuration, then reach the broker's API, Kafka, topics, registry and the spool's disk; exit code of the worst."""
+    """Check configuration, broker's API, Kafka, topics, registry and the spool's disk; exit code of the worst."""
     worst: BridgeError | None = None
     for finding in execute(examine(settings(config))):
         typer.echo(f"{'ok ' if finding.error is None else 'BAD'} {finding.what}: {finding.error or finding.detail}")
