@@ -1,7 +1,9 @@
 """A websockets client connection that hands whole messages to a callback, without a coroutine or a queue per frame.
 
-Owns what is semi-private in websockets (`process_event`, `data_received`, `connection_lost`, `process_redirect`, the
-reader's `discard`); the version is pinned, and tests/component/source holds these five by what they do.
+websockets does the upgrade, the closing, and whatever is not plain; plain frames do not pass it (`source/scanner.py`).
+Owns what is semi-private in websockets (`process_event`, `data_received`, `eof_received`, `connection_lost`,
+`process_redirect`, the reader's `discard`); the version is pinned, and tests/component/source holds these six by what
+they do.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from websockets.protocol import OPEN, Event
 from websockets.streams import StreamReader
 
 from bridge.errors import SessionLost, Unread
+from bridge.source.scanner import Scanner
 
 # websockets writes whole frames into its debug log, and one of ours holds the token: its level is fixed here.
 _logger = logging.getLogger("bridge.source.connection")
 _logger.setLevel(logging.WARNING)
 
+END_OF_HEAD = b"\r\n\r\n"
 KEPT_BYTES = 2**20
 """Of a frame that is too long to be read."""
 
@@ -48,11 +52,13 @@ class Sink(Protocol):
 class FeedConnection(ClientConnection):
     """The connection; see the module."""
 
-    def __init__(self, sink: Sink, protocol: ClientProtocol, **options: Any) -> None:
+    def __init__(self, sink: Sink, most_bytes: int, protocol: ClientProtocol, **options: Any) -> None:
         super().__init__(protocol, **options)
-        self._sink = sink
+        self._sink, self._most_bytes = sink, most_bytes
         self._fragments: list[bytes] = []
         self._discarded = bytearray()
+        self._scanner: Scanner | None = None
+        self._head = b""
         protocol.reader.discard = self._discard  # type: ignore[method-assign]
 
     @property
@@ -87,7 +93,12 @@ class FeedConnection(ClientConnection):
     def data_received(self, data: bytes) -> None:
         """Bytes from the transport."""
         self._sink.heard()
-        super().data_received(data)
+        if self._scanner is not None:
+            self._scan(self._scanner, data)
+        elif self.response is None:
+            self._shake_hands(data)
+        else:
+            super().data_received(data)
         if self.response is not None and self.protocol.handshake_exc is None and self.protocol.close_expected():
             self._sink.closed(self)
 
@@ -104,11 +115,50 @@ class FeedConnection(ClientConnection):
         else:
             self._assemble(event)
 
+    def eof_received(self) -> None:
+        """The server sends no more."""
+        self._leave_the_rest()
+        super().eof_received()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
+        self._leave_the_rest()
         super().connection_lost(exc)
         if self.response is not None and self.protocol.handshake_exc is None:
             self._sink.closed(self)
+
+    def _shake_hands(self, data: bytes) -> None:
+        """Give websockets the answer to the upgrade and no byte of what follows: frames are cut from the first on."""
+        seen = self._head + data
+        self._head = seen[-len(END_OF_HEAD) + 1 :]
+        found = seen.find(END_OF_HEAD)
+        if found < 0:
+            super().data_received(data)
+            return
+        length = found + len(END_OF_HEAD) - (len(seen) - len(data))
+        super().data_received(data[:length])
+        if self.response is not None and self.protocol.handshake_exc is None:
+            self._scanner = Scanner(self._most_bytes, self._sink.message, self._control)
+            self._scan(self._scanner, data[length:])
+        elif data[length:]:
+            super().data_received(data[length:])
+
+    def _scan(self, scanner: Scanner, data: bytes) -> None:
+        rest = scanner.feed(data)
+        if rest is not None:
+            self._scanner = None
+            if rest:
+                super().data_received(rest)
+
+    def _control(self, frame: bytes) -> bool:
+        super().data_received(frame)
+        return self.protocol.close_rcvd is None and self.protocol.parser_exc is None
+
+    def _leave_the_rest(self) -> None:
+        """Have websockets judge what was cut off."""
+        scanner, self._scanner = self._scanner, None
+        if scanner is not None and (rest := scanner.left()):
+            super().data_received(rest)
 
     def _discard(self) -> None:
         """What websockets throws away: what has arrived of a frame that is too long, or came after the close."""
@@ -162,6 +212,6 @@ async def open_connection(
         close_timeout=close_timeout_s,
         max_size=frame_bytes,
         logger=_logger,
-        create_connection=cast("Any", functools.partial(FeedConnection, sink)),
+        create_connection=cast("Any", functools.partial(FeedConnection, sink, frame_bytes)),
         **options,
     )

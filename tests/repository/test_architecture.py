@@ -42,7 +42,7 @@ PURE = (
         f"source/{name}.py"
         for name in ("backoff", "batches", "credentials", "events", "forward", "frames", "limits", "messages")
     ),
-    *(f"source/{name}.py" for name in ("plan", "refusals", "rows", "session", "snapshot", "states")),
+    *(f"source/{name}.py" for name in ("plan", "refusals", "rows", "scanner", "session", "snapshot", "states")),
     *(f"kafka/{name}.py" for name in ("control", "envelope", "framing", "names", "plan", "statelog")),
     "kafka/letters.py",
     *(f"shard/{name}.py" for name in ("chronicle", "letters", "notes", "ports", "reader", "stats", "transaction")),
