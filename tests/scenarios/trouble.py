@@ -91,7 +91,7 @@ def troubles(kafka: EmbeddedKafka, middleman: Middleman, *, everything: bool) ->
     async def frozen() -> AsyncIterator[None]:
         kafka.pause()
         (pid,) = kafka.pids.values()
-        assert Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(") ", 1)[1].startswith("T"), "it runs on"
+        await until(lambda: stands_still(pid), "all threads of Kafka stand still")
         yield
         kafka.resume()
 
@@ -171,6 +171,11 @@ async def unharmed(made: Scene, bridge: Bridge, *, exact: bool) -> dict[str, Any
         "latest_heartbeat_ms": round(late_s * 1000),
         "peak_memory_mb": memory_mb,
     }
+
+
+async def stands_still(pid: int) -> bool:
+    """Whether a process has been stopped; its threads stop one after the other, some time after the signal."""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(") ", 1)[1].startswith("T")
 
 
 def peak_mb(bridge: Bridge) -> int:
