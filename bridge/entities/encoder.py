@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final
 
 from bridge.entities import primitives, reference
@@ -17,7 +18,28 @@ SHAPES: Final = 256
 DRIFTS: Final = 1000
 """Names counted in `Encoder.drift`; further ones are counted together as `OTHER`."""
 OTHER: Final = "(other)"
-_UNUSUAL: Final = (KeyError, TypeError, ValueError, AttributeError, struct.error)
+UNUSUAL: Final = (KeyError, TypeError, ValueError, AttributeError, struct.error)
+"""What `Shapes` and the encoders in it raise for what `Encoder.encode` may still encode."""
+
+
+class Shapes(dict[tuple[str, ...], Encode]):
+    """Generated encoders by shape, each made when its shape comes for the first time.
+
+    Args:
+        picked: fields whose integers they give, too, as `Generator.source` says.
+    """
+
+    def __init__(self, generator: Generator, picked: Sequence[str | None] = ()) -> None:
+        super().__init__()
+        self._generator, self._picked = generator, picked
+
+    def __missing__(self, shape: tuple[str, ...]) -> Encode:
+        if "id" not in shape or not self._generator.fields.keys() >= set(shape):
+            raise KeyError(shape)
+        if len(self) >= SHAPES:
+            return unsuitable
+        encode = self[shape] = self._generator.compile(shape, self._picked)
+        return encode
 
 
 class Encoder:
@@ -44,7 +66,12 @@ class Encoder:
         self.slow = 0
         self._generator = Generator(schema)
         self._reference = reference.Reference(schema)
-        self._shapes: dict[tuple[str, ...], Encode] = {}
+        self._shapes = Shapes(self._generator)
+        self._picking: dict[tuple[str | None, ...], Shapes] = {}
+
+    def shapes(self, *picked: str | None) -> Shapes:
+        """The generated encoders themselves, for loops that need more of an entity than `encode` gives."""
+        return self._picking.setdefault(picked, Shapes(self._generator, picked))
 
     def begin_drift(self) -> Counter[tuple[str, str]]:
         """Count drift from nothing for a while; returns what had been counted, for `end_drift`."""
@@ -72,9 +99,10 @@ class Encoder:
             Inexact: a number may have been rounded; decode the frame with `exact_loads` and say `exact=True`.
         """
         try:
-            return self._shapes[tuple(entity)](*entity.values())
-        except _UNUSUAL:
+            encoded: tuple[bytes, int | None] = self._shapes[tuple(entity)](entity)
+        except UNUSUAL:
             return self._unusual(entity, exact)
+        return encoded
 
     def _unusual(self, entity: Any, exact: bool) -> tuple[bytes, int | None]:
         """A shape not seen before, a null, an unknown field, or something the schema cannot hold."""
@@ -82,20 +110,11 @@ class Encoder:
         fields = self._generator.fields
         known = {name: value for name, value in entity.items() if value is not None and name in fields}
         rest = {name: value for name, value in entity.items() if value is not None and name not in fields}
-        encode = self._encoder_of(tuple(known))
         try:
-            body, time = encode(*known.values())
-        except _UNUSUAL:
+            body, time = self._shapes[tuple(known)](known)
+        except UNUSUAL:
             return self._slowly(entity, exact)
         return (body[:-1] + self._unmapped(rest, exact) if rest else body), time
-
-    def _encoder_of(self, shape: tuple[str, ...]) -> Encode:
-        found = self._shapes.get(shape)
-        if found is None:
-            if len(self._shapes) >= SHAPES:
-                return unsuitable
-            found = self._shapes[shape] = self._generator.compile(shape)
-        return found
 
     def _unmapped(self, rest: dict[str, Any], exact: bool) -> bytes:
         """The map `unmapped` of nothing but unknown fields, in Avro: what a new field of the broker costs."""

@@ -6,7 +6,6 @@ reference encoder.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -26,8 +25,6 @@ _LONGEST_MEMO: Final = 64  # characters; longer texts seldom come twice
 
 _MORE: Final = [bytes((i & 0x7F | 0x80, i >> 7 | 0x80)) for i in range(1 << 14)]
 _LAST: Final = [bytes((i,)) if i < 128 else bytes((i & 0x7F | 0x80, i >> 7)) for i in range(1 << 14)]
-optional_double: Final = struct.Struct("<Bd").pack
-"""Of the branch, always 2, and a float."""
 
 
 def varint(n: int) -> bytes:
@@ -66,17 +63,23 @@ def text(value: str) -> bytes:
 class Memo(dict[Any, Any]):
     """A bounded memo: `memo[key]` computes what it does not hold, and forgets everything when it is full."""
 
-    def __init__(self, compute: Callable[[Any], Any]) -> None:
+    def __init__(self, compute: Callable[[Any], Any], limit: int = _MEMO_LIMIT) -> None:
         super().__init__()
-        self._compute = compute
+        self._compute, self._limit = compute, limit
 
     def __missing__(self, key: Any) -> Any:
         value = self._compute(key)
-        if type(key) is int or len(key) <= _LONGEST_MEMO:
-            if len(self) >= _MEMO_LIMIT:
-                self.clear()
-            self[key] = value
+        if len(self) >= self._limit:
+            self.clear()
+        self[key] = value
         return value
+
+
+class ShortMemo(Memo):
+    """A memo of texts, or of bytes, that computes long ones each time."""
+
+    def __missing__(self, key: Any) -> Any:
+        return super().__missing__(key) if len(key) <= _LONGEST_MEMO else self._compute(key)
 
 
 def _exactly(convert: Callable[[Any], int], members: int) -> Callable[[bytes], bytes]:
@@ -92,12 +95,28 @@ def _exactly(convert: Callable[[Any], int], members: int) -> Callable[[bytes], b
     return encode
 
 
+class Ids(dict[int, bytes]):
+    """A memo of `varint`. Many ids come but twice, so to miss one costs no more than to encode it twice."""
+
+    def __missing__(self, n: int) -> bytes:
+        if 0x800_0000 <= n < 0x200_0000_0000:  # as most ids are
+            encoded = _MORE[n << 1 & 0x3FFF] + _MORE[n >> 13 & 0x3FFF] + _LAST[n >> 27]
+        else:
+            encoded = varint(n)
+        if len(self) >= _MEMO_LIMIT:
+            self.clear()
+        self[n] = encoded
+        return encoded
+
+
+IDS: Final = Ids()
+"""Longs that are not optional: an id comes again with each event of its entity, in keys, and in what refers to it."""
 LONGS: Final = Memo(lambda n: OPTIONAL + varint(n))
 """Optional longs that come again and again: accounts, contracts, quantities. The key must be an int, no boolean."""
-TEXTS: Final = Memo(lambda value: OPTIONAL + text(value))
-DATES: Final = Memo(_exactly(to_days, 3))
+TEXTS: Final = ShortMemo(lambda value: OPTIONAL + text(value))
+DATES: Final = ShortMemo(_exactly(to_days, 3))
 """By the JSON of a TradeDate, which tells 1, 1.0 and true apart as dict keys do not."""
-TIMES: Final = Memo(_exactly(to_time, 2))
+TIMES: Final = ShortMemo(_exactly(to_time, 2))
 
 _DAYS: Final = Memo(lambda prefix: to_millis(prefix + "00:00:00Z"))
 _CLOCK: Final = {f"{minute // 60:02d}:{minute % 60:02d}:": minute * 60_000 for minute in range(1440)}
@@ -105,21 +124,51 @@ _SECONDS: Final = {f"{second:02d}.": second * 1000 for second in range(60)}
 _MILLIS: Final = {f"{millis:03d}Z": millis for millis in range(1000)}
 
 
+_WHOLE: Final = Memo(lambda value: _DAYS[value[:11]] + _CLOCK[value[11:17]] + _SECONDS[value[17:]], 1000)
+"""Milliseconds of whole seconds; what happens now shares few of them. KeyError if it is not in the usual form."""
+
+
 def millis(value: Any) -> int:
-    """As `values.to_millis`; the usual form, with three digits and Z, by four look-ups."""
+    """As `values.to_millis`; the usual form, with three digits and Z, by look-ups."""
     try:
-        moment: int = _DAYS[value[:11]] + _CLOCK[value[11:17]] + _SECONDS[value[17:20]] + _MILLIS[value[20:]]
+        moment: int = _WHOLE[value[:20]] + _MILLIS[value[20:]]
     except KeyError:
         return to_millis(value)
     return moment
 
 
-def double(value: Any) -> bytes:
-    """An optional double.
+def exact(value: Any) -> Any:
+    """A number that a double holds, provided that it is not of a size where int and float may not be the same any more.
 
     Raises:
-        Misfit: not a number, or of a size where int and float may not be the same any more.
+        Misfit: otherwise.
     """
     if not -LARGEST_EXACT <= to_double(value) <= LARGEST_EXACT:
         raise Misfit("inexact")
-    return optional_double(2, value)
+    return value
+
+
+_HIGHER: Final = Memo(lambda n: varint(n >> 1 if n % 2 == 0 else -(n >> 1) - 1), 1000)
+"""What stands for the higher bits of a time, all but the lowest 14 of its zigzag form: new every 8 seconds."""
+_MOST_MOMENTS: Final = 1000
+
+
+class Moments(dict[str, tuple[bytes, int]]):
+    """A memo of optional date-times, and of their milliseconds.
+
+    What happens at once has one time. None comes back later, so few are held, and one that is not must cost little.
+    """
+
+    def __missing__(self, value: Any) -> tuple[bytes, int]:
+        since = millis(value)
+        if since >= 0x2000:
+            encoded = OPTIONAL + _MORE[since << 1 & 0x3FFF] + _HIGHER[since >> 13]
+        else:
+            encoded = OPTIONAL + varint(since)
+        if len(self) >= _MOST_MOMENTS:
+            self.clear()
+        self[value] = moment = encoded, since
+        return moment
+
+
+MOMENTS: Final = Moments()

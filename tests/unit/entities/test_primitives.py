@@ -7,7 +7,7 @@ import fastavro
 import pytest
 
 from bridge.entities import primitives
-from bridge.entities.values import Misfit, to_millis
+from bridge.entities.values import Misfit, from_millis, to_millis
 
 
 def avro(schema: Any, value: Any) -> bytes:
@@ -37,13 +37,13 @@ def test_a_text_is_avros_string(value: str) -> None:
 
 @pytest.mark.parametrize("value", [0, 7760, -12.5, 0.1, 2**53, -(2.0**53)])
 def test_a_double_is_avros(value: float) -> None:
-    assert primitives.double(value) == avro(["null", "double"], float(value))
+    assert primitives.exact(value) is value
 
 
 @pytest.mark.parametrize("value", [2**53 + 2, 2.0**54, float("nan"), True, "1", None])
 def test_a_double_that_needs_thought_is_left_to_the_reference(value: Any) -> None:
     with pytest.raises(Misfit):
-        primitives.double(value)
+        primitives.exact(value)
 
 
 @pytest.mark.parametrize(
@@ -88,10 +88,25 @@ def test_only_a_plain_trade_date_is_encoded_by_memo(written: bytes) -> None:
     assert written not in primitives.DATES
 
 
-def test_a_memo_is_bounded_and_does_not_keep_long_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(primitives, "_MEMO_LIMIT", 3)
-    memo = primitives.Memo(str)
-    assert [memo[number] for number in range(4)] == ["0", "1", "2", "3"]
-    assert dict(memo) == {3: "3"}
+def test_a_memo_is_bounded_and_does_not_keep_long_keys() -> None:
+    memo = primitives.ShortMemo(str, 3)
+    assert [memo["x" * number] for number in range(4)] == ["", "x", "xx", "xxx"]
+    assert dict(memo) == {"xxx": "xxx"}
     assert memo["x" * 65] == "x" * 65
-    assert dict(memo) == {3: "3"}
+    assert dict(memo) == {"xxx": "xxx"}
+
+
+def test_ids_and_moments_are_encoded_as_ever_and_few_are_held() -> None:
+    ids, moments = primitives.Ids(), primitives.Moments()
+    for number in (0, -1, 63, 2**27 - 1, 2**27, 2**41 - 1, 2**41, 2**63 - 1, -(2**63)):
+        assert ids[number] == ids[number] == avro("long", number)
+    for since in (-1, 0, 2**13 - 1, 2**13, 1_772_366_400_123, -62_135_596_800_000, 253_402_300_799_999):
+        assert moments[from_millis(since)] == (avro(["null", "long"], since), since)
+    for number in range(40_000):
+        assert ids[number]
+        assert moments[from_millis(number)]
+    assert len(ids) < 20_000
+    assert len(moments) <= 1000
+    with pytest.raises(Misfit):
+        ids[2**63]
+    assert 2**63 not in ids
