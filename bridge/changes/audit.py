@@ -172,7 +172,7 @@ class Auditor:
         if number in audit.saw(kind.name) or self._not_ours(audit, kind, entity):
             audit.left_out += 1
             return None
-        account_id, user_id = self._reconciler.owners(kind, entity, number)
+        account_id, user_id = self._reconciler.owners(kind, entity)
         self._state.undo.append((kind.table, number, old))
         kind.table[number] = (value, account_id, user_id)
         kind.seen.add(number)

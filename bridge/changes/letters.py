@@ -102,7 +102,7 @@ class Retrial:
 
     def _change(self, kind: Kind, entity: dict[str, Any], number: int, value: bytes, ts_ms: int | None) -> Change:
         old = kind.table.get(number)
-        account_id, user_id = self._reconciler.owners(kind, entity, number)
+        account_id, user_id = self._reconciler.owners(kind, entity)
         self._state.undo.append((kind.table, number, old))
         kind.table[number] = (value, account_id, user_id)
         op, before = (CREATE, None) if old is None else (UPDATE, old[0])

@@ -9,16 +9,16 @@ that its snapshot is not sharded (invariant 1).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from bridge.changes.counts import OTHERS, Counts
 from bridge.changes.state import PublishedState, Table
 from bridge.entities.catalogue import Lifecycle
 from bridge.entities.change import CREATE, DELETE, INITIAL, LIVE, READ, RECONCILE, UPDATE, Change, Refused, Unmapped
-from bridge.entities.encoder import Encoder
+from bridge.entities.encoder import UNUSUAL, Encoder, Shapes
 from bridge.entities.exact import any_depth_dumps, refuse_rounded
 from bridge.errors import Unencodable
 
@@ -30,37 +30,8 @@ Foreign = Literal["auto", "publish", "skip"]
 SYSTEM_SIGNALS = frozenset({"OtherEnvAdminAlertSignal"})
 """Types whose id stands inside a wrapper (protocol section 9.4): without an id they are unmapped, not refused."""
 
-OTHERS = "(others)"
 MAX_NAMES = 1000
 """Distinct unknown type names that are counted by name; a hostile server must not make us grow."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What was met and not published, since the process started; the metrics read it."""
-
-    events: int = 0
-    snapshot_rows: int = 0
-    duplicates: int = 0
-    beaten: int = 0
-    beaten_different: int = 0
-    unknown_deletes: int = 0
-    resent: int = 0
-    foreign_live: int = 0
-    foreign_snapshot: int = 0
-    foreign_skipped: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    unmapped: Counter[str] = field(default_factory=Counter)
-
-    def subtract(self, other: Counts) -> None:
-        """Count down, each by what the other has."""
-        for each in fields(self):
-            mine, theirs = getattr(self, each.name), getattr(other, each.name)
-            if isinstance(theirs, Counter):
-                for name, count in theirs.items():
-                    mine[name if name in mine else OTHERS] -= count
-            else:
-                setattr(self, each.name, mine - theirs)
 
 
 @dataclass(slots=True)
@@ -75,6 +46,7 @@ class Kind:
         lifecycle: what it means that a key is absent from a snapshot.
         live, seen: keys met live, and in snapshot rows, since the session began.
         listed: whether the snapshot has brought the type's list, be it empty.
+        read: generated encoders that also give id, shard's owner, what leads to the account, and user.
     """
 
     name: str
@@ -89,6 +61,15 @@ class Kind:
     live: set[int] = field(default_factory=set)
     seen: set[int] = field(default_factory=set)
     listed: bool = False
+    read: Shapes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Let the encoder give what `Reconciler._owners` needs."""
+        if self.parent is None or self.parent_field is None:
+            self.parent = self.parent_field = None
+        self.read = self.encoder.shapes(
+            "id", self.owner_field, self.parent_field or self.account_field, self.user_field
+        )
 
 
 @dataclass(slots=True)
@@ -127,6 +108,7 @@ class Reconciler:
     ) -> None:
         self.counts = Counts()
         self._state, self._kinds = state, kinds
+        self._undo, self._live_undo = state.undo, state.live_undo
         self._accounts = state.tables.get("account", {})
         self._divisor, self._remainder, self._foreign = divisor, remainder, foreign
         self._deduplicate, self._max_value_bytes = deduplicate, max_value_bytes
@@ -177,143 +159,132 @@ class Reconciler:
             Inexact: a number may have lost digits in the fast JSON reader; roll back, read the frame exactly, and
                 apply it again.
         """
-        found = Found()
+        found = Found([], [], [])
         for entity_type, event_type, entities, list_name, snapshot in rows:
             kind = self._kinds.get(entity_type)
             if kind is None:
                 self._set_aside(found, entity_type, event_type, entities, list_name, snapshot, exact)
             elif snapshot:
                 kind.listed = kind.listed or list_name is not None
-                for entity in entities:
-                    self._snapshot_row(kind, entity, exact, found)
+                self._upserts(kind, None, entities, INITIAL if self._initial else RECONCILE, exact, found)
             elif event_type == "Deleted":
                 for entity in entities:
                     self._deleted(kind, entity, exact, found)
             else:
-                for entity in entities:
-                    self._upsert(kind, event_type, entity, exact, found)
+                self._upserts(kind, event_type, entities, LIVE, exact, found)
         return found
 
-    def _upsert(self, kind: Kind, event_type: str | None, entity: Any, exact: bool, found: Found) -> None:
-        """A live Created or Updated; hot."""
-        self.counts.events += 1
-        try:
-            value, ts_ms = kind.encoder.encode(entity, exact)
-        except Unencodable as error:
-            if error.reason == "no_id" and kind.name in SYSTEM_SIGNALS:
-                self._set_aside(found, kind.name, event_type, [entity], None, False, exact)
-            else:
-                _must_be_whole(entity, exact)
-                self._refuse(found, kind, entity, event_type, error.reason, str(error))
-            return
-        number = entity["id"]
-        if number not in kind.live:
-            kind.live.add(number)
-            self._state.live_undo.append((kind.live, number))
-        if kind.owner_field is not None:
-            self._check_owner(entity.get(kind.owner_field))
-        self._publish(kind, event_type, entity, number, value, ts_ms, LIVE, found)
-
-    def _publish(
-        self,
-        kind: Kind,
-        event_type: str | None,
-        entity: dict[str, Any],
-        number: int,
-        value: bytes,
-        ts_ms: int | None,
-        snapshot: str,
-        found: Found,
+    def _upserts(  # noqa: C901, PLR0912 - hot, so it is one loop that calls others only for what is unusual
+        self, kind: Kind, event_type: str | None, entities: list[Any], snapshot: str, exact: bool, found: Found
     ) -> None:
-        """Record the change if there is one; hot."""
-        table = kind.table
-        old = table.get(number)
-        if old is None:
-            before, op = None, READ if snapshot is INITIAL else CREATE
-        else:
-            before, op = old[0], UPDATE
-            if before == value and (self._deduplicate or snapshot is not LIVE):
-                self.counts.duplicates += 1
-                return
-        if len(value) > self._max_value_bytes:
-            detail = f"{kind.name} {number} has {len(value)} bytes, more than kafka.max_record_bytes"
-            self._refuse(found, kind, entity, event_type, "too_large", detail)
-            return
-        account_id, user_id = self.owners(kind, entity, number)
-        self._state.undo.append((table, number, old))
-        table[number] = (value, account_id, user_id)
-        found.changes.append((kind.name, number, op, before, value, ts_ms, account_id, user_id, snapshot))
-
-    def owners(self, kind: Kind, entity: dict[str, Any], number: int) -> tuple[int | None, int | None]:
-        """Owning account and user as far as the entity and the published state tell; hot."""
-        account_id = user_id = None
-        if kind.parent_field is not None and kind.parent is not None:
-            reference = number if kind.parent_field == "id" else entity.get(kind.parent_field)
-            if type(reference) is int:
+        """Live Created and Updated, or rows of a snapshot."""
+        counts, table, live = self.counts, kind.table, snapshot is LIVE
+        for entity in entities:
+            if live:
+                counts.events += 1
+            else:
+                counts.snapshot_rows += 1
+            try:
+                read = kind.read[tuple(entity)](entity)
+            except UNUSUAL:
+                read = self._read(kind, event_type, entity, snapshot, exact, found)
+                if not read:
+                    continue
+            value, ts_ms, number, owner, reference, user_id = read
+            if not live:
+                if self._leave_out(kind, number, value, owner):
+                    continue
+            else:
+                if number not in kind.live:
+                    kind.live.add(number)
+                    self._live_undo.append((kind.live, number))
+                if owner is not None:
+                    if owner % self._divisor == self._remainder:
+                        self._live_owned = True
+                    else:  # belongs to another shard; it is published all the same, and counted
+                        self._live_foreign = True
+                        counts.foreign_live += 1
+            old = table.get(number)
+            if old is None:
+                before, op = None, READ if snapshot is INITIAL else CREATE
+            else:
+                before, op = old[0], UPDATE
+                if before == value and (self._deduplicate or not live):
+                    counts.duplicates += 1
+                    continue
+            if len(value) > self._max_value_bytes:
+                self._too_large(found, kind, entity, event_type, number, len(value))
+                continue
+            if kind.parent is not None:
                 parent = kind.parent.get(reference)
-                if parent is not None:
-                    account_id = parent[1]
-        elif kind.account_field is not None:
-            owner = entity.get(kind.account_field)
-            account_id = owner if type(owner) is int and -(1 << 63) <= owner < 1 << 63 else None
-        if kind.user_field is not None:
-            owner = entity.get(kind.user_field)
-            user_id = owner if type(owner) is int and -(1 << 63) <= owner < 1 << 63 else None
-        elif account_id is not None:
-            account = self._accounts.get(account_id)
-            if account is not None:
-                user_id = account[2]
-        return account_id, user_id
+                reference = None if parent is None else parent[1]
+            if user_id is None and kind.user_field is None:
+                account = self._accounts.get(reference)
+                user_id = None if account is None else account[2]
+            self._undo.append((table, number, old))
+            table[number] = (value, reference, user_id)
+            found.changes.append((kind.name, number, op, before, value, ts_ms, reference, user_id, snapshot))
 
-    def _snapshot_row(self, kind: Kind, entity: Any, exact: bool, found: Found) -> None:
-        self.counts.snapshot_rows += 1
-        if isinstance(entity, dict) and type(entity.get("id")) is int:
+    def _read(
+        self, kind: Kind, event_type: str | None, entity: Any, snapshot: str, exact: bool, found: Found
+    ) -> tuple[Any, ...]:
+        """What `Kind.read` gives, of an entity that is not usual; nothing if it has been refused or set aside."""
+        if snapshot is not LIVE and isinstance(entity, dict) and type(entity.get("id")) is int:
             kind.seen.add(entity["id"])  # also if it cannot be encoded: it is there
         try:
             value, ts_ms = kind.encoder.encode(entity, exact)
         except Unencodable as error:
-            _must_be_whole(entity, exact)
-            self._refuse(found, kind, entity, None, error.reason, str(error))
-            return
-        number = entity["id"]
-        if number in kind.live:
-            self.counts.beaten += 1
-            published = kind.table.get(number)
-            if published is None or published[0] != value:
-                self.counts.beaten_different += 1
-            return
-        if kind.owner_field is not None and self._skip_foreign(entity.get(kind.owner_field)):
-            return
-        self._publish(kind, None, entity, number, value, ts_ms, INITIAL if self._initial else RECONCILE, found)
+            if snapshot is LIVE and error.reason == "no_id" and kind.name in SYSTEM_SIGNALS:
+                self._set_aside(found, kind.name, event_type, [entity], None, False, exact)
+            else:
+                _must_be_whole(entity, exact)
+                self._refuse(found, kind, entity, event_type, error.reason, str(error))
+            return ()
+        owner, reference = entity.get(kind.owner_field), entity.get(kind.parent_field or kind.account_field)
+        owner = owner if type(owner) is int else None  # whatever its size, its remainder counts
+        return value, ts_ms, entity["id"], owner, _long(reference), _long(entity.get(kind.user_field))
+
+    def owners(self, kind: Kind, entity: Any) -> tuple[int | None, int | None]:
+        """Owning account and user as far as the entity and the published state tell."""
+        account_id = _long(entity.get(kind.parent_field or kind.account_field))
+        if kind.parent is not None and account_id is not None:
+            parent = kind.parent.get(account_id)
+            account_id = None if parent is None else parent[1]
+        if kind.user_field is not None:
+            return account_id, _long(entity.get(kind.user_field))
+        account = None if account_id is None else self._accounts.get(account_id)
+        return account_id, None if account is None else account[2]
+
+    def _leave_out(self, kind: Kind, number: int, value: bytes, owner: int | None) -> bool:
+        """Whether a snapshot row is not to be published; which is counted."""
+        kind.seen.add(number)
+        if number not in kind.live:
+            return self._skip_foreign(owner)
+        self.counts.beaten += 1
+        published = kind.table.get(number)
+        self.counts.beaten_different += published is None or published[0] != value
+        return True
 
     def _deleted(self, kind: Kind, entity: Any, exact: bool, found: Found) -> None:
         """The body may be full or a stub; only the id counts (protocol section 9.1)."""
         self.counts.events += 1
-        number = entity.get("id") if isinstance(entity, dict) else None
-        if type(number) is not int or not -(1 << 63) <= number < 1 << 63:
+        given = entity.get("id") if isinstance(entity, dict) else None
+        number = _long(given)
+        if number is None:
             _must_be_whole(entity, exact)
-            reason = "not_an_object" if not isinstance(entity, dict) else "no_id" if number is None else "id_not_int64"
+            reason = "not_an_object" if not isinstance(entity, dict) else "no_id" if given is None else "id_not_int64"
             self._refuse(found, kind, entity, "Deleted", reason, f"a Deleted {kind.name} needs an int64 id")
             return
         if number not in kind.live:
             kind.live.add(number)
-            self._state.live_undo.append((kind.live, number))
+            self._live_undo.append((kind.live, number))
         old = kind.table.pop(number, None)
         if old is None:
             self.counts.unknown_deletes += 1
             return
-        self._state.undo.append((kind.table, number, old))
+        self._undo.append((kind.table, number, old))
         before, account_id, user_id = old
         found.changes.append((kind.name, number, DELETE, before, None, None, account_id, user_id, LIVE))
-
-    def _check_owner(self, owner: Any) -> None:
-        """A live event that belongs to another shard is published all the same, and counted."""
-        if type(owner) is int:
-            if owner % self._divisor == self._remainder:
-                self._live_owned = True
-            else:
-                self._live_foreign = True
-                self.counts.foreign_live += 1
 
     def is_foreign(self, owner: Any) -> bool:
         """Whether this is an owner of another shard, and nothing in this session disproves that there are such."""
@@ -334,12 +305,15 @@ class Reconciler:
         self.counts.foreign_skipped += skipped
         return skipped
 
+    def _too_large(self, found: Found, kind: Kind, entity: Any, event_type: str | None, number: int, size: int) -> None:
+        detail = f"{kind.name} {number} has {size} bytes, more than kafka.max_record_bytes"
+        self._refuse(found, kind, entity, event_type, "too_large", detail)
+
     def _refuse(self, found: Found, kind: Kind, entity: Any, event_type: str | None, reason: str, detail: str) -> None:
         self.counts.refused[reason] += 1
         number = entity.get("id") if isinstance(entity, dict) else None
-        known = number if type(number) is int and -(1 << 63) <= number < 1 << 63 else None
         raw = any_depth_dumps(entity).encode()
-        found.refused.append(Refused(kind.name, known, event_type, reason, detail, raw))
+        found.refused.append(Refused(kind.name, _long(number), event_type, reason, detail, raw))
 
     def _set_aside(
         self,
@@ -355,6 +329,11 @@ class Reconciler:
         names = self.counts.unmapped
         names[entity_type if entity_type in names or len(names) < MAX_NAMES else OTHERS] += len(entities)
         found.unmapped += [Unmapped(entity_type, event_type, list_name, snapshot, entity) for entity in entities]
+
+
+def _long(value: Any) -> int | None:
+    """An id, if it can be one."""
+    return value if type(value) is int and -(1 << 63) <= value < 1 << 63 else None
 
 
 def _must_be_whole(raw: Any, exact: bool) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bridge.changes.counts import Counts
 from bridge.changes.held import HeldKeys
-from bridge.changes.reconciler import Counts
 from bridge.shard.letters import LetterDesk
 from bridge.shard.stats import Histogram, ShardStats
 

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bridge.changes.counts import Counts
 from bridge.changes.held import HeldKeys
-from bridge.changes.reconciler import Counts
 from bridge.operate.http import served
 from bridge.operate.metrics import ShardView
 from bridge.shard.stats import ShardStats
