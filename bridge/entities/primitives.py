@@ -40,6 +40,8 @@ def varint(n: int) -> bytes:
         return _MORE[n & 0x3FFF] + _LAST[n >> 14]
     if n < 0x400_0000_0000:
         return _MORE[n & 0x3FFF] + _MORE[n >> 14 & 0x3FFF] + _LAST[n >> 28]
+    if n < 0x100_0000_0000_0000:
+        return _MORE[n & 0x3FFF] + _MORE[n >> 14 & 0x3FFF] + _MORE[n >> 28 & 0x3FFF] + _LAST[n >> 42]
     if n >> 64:
         raise Misfit("out_of_range")
     return _MORE[n & 0x3FFF] + _MORE[n >> 14 & 0x3FFF] + _long_tail(n >> 28)
@@ -52,6 +54,11 @@ def _long_tail(n: int) -> bytes:
         n >>= 7
     tail.append(n)
     return bytes(tail)
+
+
+def size(n: int) -> bytes:
+    """As `varint`, sooner for what is seldom large and never negative."""
+    return _LAST[n << 1] if n < 0x2000 else varint(n)
 
 
 def text(value: str) -> bytes:
@@ -148,9 +155,26 @@ def exact(value: Any) -> Any:
     return value
 
 
-_HIGHER: Final = Memo(lambda n: varint(n >> 1 if n % 2 == 0 else -(n >> 1) - 1), 1000)
-"""What stands for the higher bits of a time, all but the lowest 14 of its zigzag form: new every 8 seconds."""
 _MOST_MOMENTS: Final = 1000
+
+
+_HIGHER: Final = Memo(lambda n: varint(n << 13)[2:], 1000)
+
+
+def ascending(n: int) -> bytes:
+    """As `varint`, sooner for times and running numbers: all but their lowest 14 bits is seldom new."""
+    if n >= 0x2000:
+        encoded: bytes = _MORE[n << 1 & 0x3FFF] + _HIGHER[n >> 13]
+        return encoded
+    return varint(n)
+
+
+def block_of(n: int) -> tuple[list[bytes], bytes]:
+    """For running numbers: what precedes what in the encodings of all numbers that are `n` without its last 13 bits.
+
+    The encoding of such a number is `table[number << 1 & 0x3FFF] + rest`.
+    """
+    return (_MORE, _HIGHER[n >> 13]) if n >= 0x2000 else (_LAST, b"")
 
 
 class Moments(dict[str, tuple[bytes, int]]):
@@ -161,10 +185,7 @@ class Moments(dict[str, tuple[bytes, int]]):
 
     def __missing__(self, value: Any) -> tuple[bytes, int]:
         since = millis(value)
-        if since >= 0x2000:
-            encoded = OPTIONAL + _MORE[since << 1 & 0x3FFF] + _HIGHER[since >> 13]
-        else:
-            encoded = OPTIONAL + varint(since)
+        encoded = OPTIONAL + ascending(since)
         if len(self) >= _MOST_MOMENTS:
             self.clear()
         self[value] = moment = encoded, since

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 from bridge.entities.change import Change
-from bridge.entities.primitives import text, varint
+from bridge.entities.primitives import IDS, ascending, block_of, size, text, varint
 
 Record: TypeAlias = tuple[bytes, bytes | None]
 
@@ -56,6 +56,11 @@ class TypeBytes:
     value: bytes
     state_key: bytes
     state_value: bytes
+    updated: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """What stands before an envelope that has a `before`."""
+        object.__setattr__(self, "updated", self.value + _PRESENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,10 @@ class Optional(dict[int | None, bytes]):
         return encoded
 
 
+def _nullable(value: bytes | None) -> bytes:
+    return _ABSENT if value is None else _PRESENT + value
+
+
 class Envelopes:
     """Builds the records of one shard under one epoch.
 
@@ -96,6 +105,8 @@ class Envelopes:
         position = varint(origin.shard) + varint(origin.divisor) + varint(epoch)
         self._snapshot = {word: text(word) + position for word in ("true", "false", "reconcile", "audit", "retry")}
         self._optional = Optional()
+        self._now_ms, self._now = -1, _NOTHING
+        self._lead: tuple[int | None, str, bytes] = (None, "", _NOTHING)
 
     def add(
         self,
@@ -120,36 +131,34 @@ class Envelopes:
         Returns:
             The last seq used now.
         """
-        types, source, snapshots, optional = self._types, self._source, self._snapshot, self._optional
-        position = varint(frame) + varint(last)
-        arrived = varint(received_us) + (_TRUE if resend else _FALSE)
-        now = varint(now_ms)
-        received_ms = received_us // 1000
+        types, optional, ids, join = self._types, self._optional, IDS, b"".join
+        position, arrived = ascending(frame) + ascending(last), ascending(received_us) + (_TRUE if resend else _FALSE)
+        if now_ms != self._now_ms:
+            self._now_ms, self._now = now_ms, ascending(now_ms)
         state = batches[self._state_topic]
+        # What neighbours have in common is put together once: the time and what stands around it, the op likewise.
+        (lead_ms, lead_snapshot, lead), tail_op, tail = self._lead, None, _NOTHING
+        block = -1
         for entity_type, number, op, before, after, ts_ms, account_id, user_id, snapshot in changes:
             seq += 1
-            kind = types[entity_type]
-            identity = varint(number)
-            account, user = optional[account_id], optional[user_id]
-            value = b"".join(
-                (
-                    kind.value,
-                    _ABSENT if before is None else _PRESENT,
-                    before or _NOTHING,
-                    _ABSENT if after is None else _PRESENT,
-                    after or _NOTHING,
-                    source,
-                    varint(received_ms if ts_ms is None else ts_ms),
-                    snapshots[snapshot],
-                    varint(seq),
-                    position,
-                    account,
-                    user,
-                    arrived,
-                    _OPS[op],
-                    now,
+            if seq >> 13 != block:
+                block, (table, rest) = seq >> 13, block_of(seq)
+                rest += position
+            kind, identity, account, user = types[entity_type], ids[number], optional[account_id], optional[user_id]
+            if ts_ms != lead_ms or snapshot is not lead_snapshot or ts_ms is None:
+                lead = (
+                    self._source + ascending(received_us // 1000 if ts_ms is None else ts_ms) + self._snapshot[snapshot]
                 )
-            )
+                lead_ms, lead_snapshot = ts_ms, snapshot
+            if op is not tail_op:
+                tail, tail_op = arrived + _OPS[op] + self._now, op
+            if before is not None and after is not None:
+                value = join(
+                    (kind.updated, before, _PRESENT, after, lead, table[seq << 1 & 0x3FFF], rest, account, user, tail)
+                )
+            else:
+                contents = _nullable(before) + _nullable(after)
+                value = join((kind.value, contents, lead, table[seq << 1 & 0x3FFF], rest, account, user, tail))
             key = kind.key + identity
             records = batches[kind.topic]
             records.append((key, value))
@@ -157,8 +166,9 @@ class Envelopes:
                 records.append((key, None))
                 state.append((kind.state_key + identity, None))
             else:
-                stored = b"".join((kind.state_value, account, user, varint(len(after)), after))
+                stored = join((kind.state_value, account, user, size(len(after)), after))
                 state.append((kind.state_key + identity, stored))
+        self._lead = lead_ms, lead_snapshot, lead
         return seq
 
     def archive(self, archived: Sequence[tuple[str, int]], tombstones: dict[str, Archived], batches: Batches) -> None:

@@ -91,3 +91,40 @@ def test_spliced_envelope_is_the_one_fastavro_writes(
     assert (
         state is None if after is None else read_value(state or b"") == StoredEntity(FINGERPRINT, account, user, after)
     )
+
+
+LIKE_CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["order", "fill"]),
+        st.integers(1, 3),
+        st.sampled_from(["c", "u", "d"]),
+        st.sampled_from([None, b"old", b"older"]),
+        st.sampled_from([None, b"new", b"newer"]),
+        st.sampled_from([None, -1, 0, 1_772_366_400_123, 1_772_366_400_124]),
+        st.sampled_from([None, 1, 2]),
+        st.sampled_from([None, 1, 2]),
+        st.sampled_from(["true", "false", "reconcile"]),
+    ),
+    max_size=8,
+)
+NEAR = st.sampled_from([0, 60, 8185, 16_380, 2**20 - 3, 2**27 - 2])
+
+
+@given(st.lists(st.tuples(LIKE_CHANGES, st.sampled_from([0, 5, 7]), st.booleans()), max_size=4), NEAR)
+def test_what_neighbours_have_in_common_is_as_if_each_were_alone(
+    frames: list[tuple[list[Change], int, bool]], seq: int
+) -> None:
+    """By one that makes many, and by a new one for each change."""
+    types = {name: type_bytes(name) for name in ("order", "fill")}
+    origin = Origin("1", "p", "demo", 1, 4)
+    one = Envelopes(origin, 3, types, STATE)
+    together: Batches = defaultdict(list)
+    apart: Batches = defaultdict(list)
+    for number, (changes, now, resend) in enumerate(frames):
+        last, arrived = seq + len(changes), 1_772_366_400_000_000 + number
+        for at, change in enumerate(changes):
+            new = Envelopes(origin, 3, types, STATE)
+            new.add([change], seq + at, last, number, arrived, now, apart, resend=resend)
+        seq = one.add(changes, seq, last, number, arrived, now, together, resend=resend)
+    found, wanted = ({topic: records_of(records) for topic, records in made.items()} for made in (together, apart))
+    assert {topic: records for topic, records in found.items() if records} == wanted

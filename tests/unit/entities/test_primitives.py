@@ -110,3 +110,11 @@ def test_ids_and_moments_are_encoded_as_ever_and_few_are_held() -> None:
     with pytest.raises(Misfit):
         ids[2**63]
     assert 2**63 not in ids
+
+
+@pytest.mark.parametrize("number", [0, 1, 63, 64, 2**13 - 1, 2**13, 2**20, 2**27, 2**41, 2**48, 2**55, 2**62])
+def test_running_numbers_and_sizes_are_avros_longs(number: int) -> None:
+    for near in (number, number + 1):
+        assert primitives.ascending(near) == primitives.size(near) == avro("long", near)
+        table, rest = primitives.block_of(near)
+        assert table[near << 1 & 0x3FFF] + rest == avro("long", near)
