@@ -81,16 +81,16 @@ class Past:
         """Remember what was there before these, and that they were seen; hot."""
         tables, seen_ms = self._contents, self._seen_ms
         for change in changes:
-            entity_type, number, before = change[0], change[1], change[3]
-            known = tables.get(entity_type)
-            if known is None:
+            entity_type = change[0]
+            if entity_type not in tables:
                 continue
+            number, before = change[1], change[3]
             seen_ms[entity_type][number] = now_ms
             if before is None:
                 continue
-            contents = known.get(number)
+            contents = tables[entity_type].get(number)
             if contents is None:
-                known[number] = [hash(before)]
+                tables[entity_type][number] = [hash(before)]
                 continue
             contents.append(hash(before))
             if len(contents) > CONTENTS:

@@ -25,6 +25,8 @@ _LONGEST_MEMO: Final = 64  # characters; longer texts seldom come twice
 
 _MORE: Final = [bytes((i & 0x7F | 0x80, i >> 7 | 0x80)) for i in range(1 << 14)]
 _LAST: Final = [bytes((i,)) if i < 128 else bytes((i & 0x7F | 0x80, i >> 7)) for i in range(1 << 14)]
+_SMALL, _LOW = _LAST[::2], _MORE[::2]
+"""Of what is not negative, so that its zigzag form is even: numbers below 2**13, and the lowest 13 bits of others."""
 
 
 def varint(n: int) -> bytes:
@@ -58,7 +60,7 @@ def _long_tail(n: int) -> bytes:
 
 def size(n: int) -> bytes:
     """As `varint`, sooner for what is seldom large and never negative."""
-    return _LAST[n << 1] if n < 0x2000 else varint(n)
+    return _SMALL[n] if n < 0x2000 else varint(n)
 
 
 def text(value: str) -> bytes:
@@ -107,7 +109,7 @@ class Ids(dict[int, bytes]):
 
     def __missing__(self, n: int) -> bytes:
         if 0x800_0000 <= n < 0x200_0000_0000:  # as most ids are
-            encoded = _MORE[n << 1 & 0x3FFF] + _MORE[n >> 13 & 0x3FFF] + _LAST[n >> 27]
+            encoded = _LOW[n & 0x1FFF] + _MORE[n >> 13 & 0x3FFF] + _LAST[n >> 27]
         else:
             encoded = varint(n)
         if len(self) >= _MEMO_LIMIT:
@@ -164,7 +166,7 @@ _HIGHER: Final = Memo(lambda n: varint(n << 13)[2:], 1000)
 def ascending(n: int) -> bytes:
     """As `varint`, sooner for times and running numbers: all but their lowest 14 bits is seldom new."""
     if n >= 0x2000:
-        encoded: bytes = _MORE[n << 1 & 0x3FFF] + _HIGHER[n >> 13]
+        encoded: bytes = _LOW[n & 0x1FFF] + _HIGHER[n >> 13]
         return encoded
     return varint(n)
 
@@ -172,9 +174,9 @@ def ascending(n: int) -> bytes:
 def block_of(n: int) -> tuple[list[bytes], bytes]:
     """For running numbers: what precedes what in the encodings of all numbers that are `n` without its last 13 bits.
 
-    The encoding of such a number is `table[number << 1 & 0x3FFF] + rest`.
+    The encoding of such a number is `table[number & 0x1FFF] + rest`.
     """
-    return (_MORE, _HIGHER[n >> 13]) if n >= 0x2000 else (_LAST, b"")
+    return (_LOW, _HIGHER[n >> 13]) if n >= 0x2000 else (_SMALL, b"")
 
 
 class Moments(dict[str, tuple[bytes, int]]):

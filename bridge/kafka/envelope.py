@@ -106,6 +106,7 @@ class Envelopes:
         self._snapshot = {word: text(word) + position for word in ("true", "false", "reconcile", "audit", "retry")}
         self._optional = Optional()
         self._now_ms, self._now = -1, _NOTHING
+        self._block = (0, *block_of(0))
         self._lead: tuple[int | None, str, bytes] = (None, "", _NOTHING)
 
     def add(
@@ -138,12 +139,13 @@ class Envelopes:
         state = batches[self._state_topic]
         # What neighbours have in common is put together once: the time and what stands around it, the op likewise.
         (lead_ms, lead_snapshot, lead), tail_op, tail = self._lead, None, _NOTHING
-        block = -1
+        block, table, higher = self._block
+        rest = higher + position
         for entity_type, number, op, before, after, ts_ms, account_id, user_id, snapshot in changes:
             seq += 1
             if seq >> 13 != block:
-                block, (table, rest) = seq >> 13, block_of(seq)
-                rest += position
+                block, (table, higher) = seq >> 13, block_of(seq)
+                rest = higher + position
             kind, identity, account, user = types[entity_type], ids[number], optional[account_id], optional[user_id]
             if ts_ms != lead_ms or snapshot is not lead_snapshot or ts_ms is None:
                 lead = (
@@ -154,11 +156,11 @@ class Envelopes:
                 tail, tail_op = arrived + _OPS[op] + self._now, op
             if before is not None and after is not None:
                 value = join(
-                    (kind.updated, before, _PRESENT, after, lead, table[seq << 1 & 0x3FFF], rest, account, user, tail)
+                    (kind.updated, before, _PRESENT, after, lead, table[seq & 0x1FFF], rest, account, user, tail)
                 )
             else:
                 contents = _nullable(before) + _nullable(after)
-                value = join((kind.value, contents, lead, table[seq << 1 & 0x3FFF], rest, account, user, tail))
+                value = join((kind.value, contents, lead, table[seq & 0x1FFF], rest, account, user, tail))
             key = kind.key + identity
             records = batches[kind.topic]
             records.append((key, value))
@@ -168,7 +170,7 @@ class Envelopes:
             else:
                 stored = join((kind.state_value, account, user, size(len(after)), after))
                 state.append((kind.state_key + identity, stored))
-        self._lead = lead_ms, lead_snapshot, lead
+        self._lead, self._block = (lead_ms, lead_snapshot, lead), (block, table, higher)
         return seq
 
     def archive(self, archived: Sequence[tuple[str, int]], tombstones: dict[str, Archived], batches: Batches) -> None:
