@@ -9,13 +9,14 @@ from bridge.app import reading
 from bridge.changes.reconciler import Reconciler
 from bridge.entities.encoder import Encoder
 from bridge.kafka.envelope import Envelopes, Records
+from bridge.kafka.packing import EncodedRecords
 from bridge.shard.reader import Reading
 from bridge.speed.choice import COMPILED
 
 ENCODER: type[Encoder] = Encoder
 RECONCILER: type[Reconciler] = Reconciler
 ENVELOPES: type[Envelopes] = Envelopes
-RECORDS: Callable[[], Records] = list
+RECORDS: Callable[[], Records] = EncodedRecords
 READ_ROWS: Callable[[list[Any]], Reading] = reading.read_rows
 
 if COMPILED:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from bridge.entities.change import Change
 from bridge.entities.primitives import IDS, ascending, block_of, size, text, varint
@@ -20,7 +20,7 @@ Record: TypeAlias = tuple[bytes, bytes | None]
 
 
 class Records(Protocol):
-    """Records of one topic, in order: a list, or what the accelerator keeps (`kafka/packing.py`)."""
+    """Records of one topic, in order (`kafka/packing.py`)."""
 
     def append(self, record: Record, /) -> None:
         """One more."""
@@ -41,6 +41,7 @@ class Archived(list[Record]):
     HEADERS: Final[Sequence[tuple[str, bytes]]] = [("syncbridge.archived", b"")]
 
 
+_NO_HEADERS: Sequence[tuple[str, bytes]] = []
 _ABSENT, _PRESENT = b"\x00", b"\x02"
 """Branches of `union null | T`."""
 _FALSE, _TRUE, _NOTHING = b"\x00", b"\x01", b""
@@ -124,6 +125,7 @@ class Envelopes:
         """Append the records of a frame's changes, or of a slice of them, to the batches, topic by topic.
 
         Args:
+            batches: of what `bridge.app.implementation.RECORDS` makes.
             seq: the last seq used so far.
             last: the seq that the last change of the frame will have.
             received_us: when the frame arrived; stands in for the time of entities that have none.
@@ -136,7 +138,8 @@ class Envelopes:
         position, arrived = ascending(frame) + ascending(last), ascending(received_us) + (_TRUE if resend else _FALSE)
         if now_ms != self._now_ms:
             self._now_ms, self._now = now_ms, ascending(now_ms)
-        state = batches[self._state_topic]
+        topics: Any = batches  # whose records are `EncodedRecords`; their `append` would cost a call more for each
+        state = topics[self._state_topic]
         # What neighbours have in common is put together once: the time and what stands around it, the op likewise.
         (lead_ms, lead_snapshot, lead), tail_op, tail = self._lead, None, _NOTHING
         block, table, higher = self._block
@@ -162,14 +165,19 @@ class Envelopes:
                 contents = _nullable(before) + _nullable(after)
                 value = join((kind.value, contents, lead, table[seq & 0x1FFF], rest, account, user, tail))
             key = kind.key + identity
-            records = batches[kind.topic]
-            records.append((key, value))
+            records = topics[kind.topic]
+            if records.write(records.count, 0, key, value, _NO_HEADERS) is None:
+                records.begin(key, value)
+            records.count += 1
             if after is None:
                 records.append((key, None))
                 state.append((kind.state_key + identity, None))
             else:
                 stored = join((kind.state_value, account, user, size(len(after)), after))
-                state.append((kind.state_key + identity, stored))
+                key = kind.state_key + identity
+                if state.write(state.count, 0, key, stored, _NO_HEADERS) is None:
+                    state.begin(key, stored)
+                state.count += 1
         self._lead, self._block = (lead_ms, lead_snapshot, lead), (block, table, higher)
         return seq
 

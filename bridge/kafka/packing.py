@@ -1,13 +1,14 @@
 """From records to record batches as a produce request carries them (Kafka's format 2). No I/O; hot.
 
-Where the accelerator was built, records are encoded the moment they are made (`speed/records.c`), and only the head of
-each batch is written here; else aiokafka's builder does it all. Both give the same bytes.
+Records are encoded the moment they are made, by aiokafka's builder or, where the accelerator was built, in C
+(`speed/records.c`): kept as objects they would be packed when megabytes of others have driven them out of the
+processor's caches. So only the head of each batch is written at the end. All ways give the same bytes.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -28,7 +29,58 @@ _HEAD: Final = struct.Struct(">qiibIhiqqqhii")
 epoch, sequence, count."""
 _AFTER_LENGTH, _CHECKSUM, _CHECKED = 12, 17, 21
 _NO_EPOCH, _FORMAT, _TRANSACTIONAL = -1, 2, 0x10
+_NOBODY = -1
 _NO_HEADERS: Sequence[tuple[str, bytes]] = []
+
+
+class EncodedRecords:
+    """Records of one topic, in batches that lack compression and a right head.
+
+    Attributes:
+        write: appends to the batch that grows: offset, time, key, value, headers; gives None if it has no room. For
+            loops that have no time for `append`: they call `begin` then, and in any case count what they have written.
+        count: records in the batch that grows.
+    """
+
+    __slots__ = ("_builder", "_full", "count", "write")
+
+    def __init__(self) -> None:
+        self._full: list[tuple[int, Any]] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._builder: Any = DefaultRecordBatchBuilder(_FORMAT, 0, 0, _NOBODY, _NOBODY, _NOBODY, BATCH_BYTES)
+        self.write: Callable[[int, int, bytes, bytes | None, Sequence[tuple[str, bytes]]], Any] = self._builder.append
+        self.count = 0
+
+    def begin(self, key: bytes, value: bytes | None) -> None:
+        """The first record of another batch, which always fits; it is still to be counted."""
+        self._full.append((self.count, self._builder))
+        self._start()
+        self.write(0, 0, key, value, _NO_HEADERS)
+
+    def append(self, record: Record, /) -> None:
+        """One more."""
+        if self.write(self.count, 0, *record, _NO_HEADERS) is None:
+            self.begin(*record)
+        self.count += 1
+
+    def extend(self, records: Iterable[Record], /) -> None:
+        """Some more."""
+        for record in records:
+            self.append(record)
+
+    def __len__(self) -> int:
+        return self.count + sum(count for count, _ in self._full)
+
+    def chunks(self) -> int:
+        """How many batches they fill."""
+        return len(self._full) + (self.count > 0)
+
+    def chunk(self, number: int) -> tuple[int, bytearray]:
+        """How many records are in a batch, and a copy of it; the transaction may have to be packed again."""
+        count, builder = [*self._full, (self.count, self._builder)][number]
+        return count, bytearray(builder.build())
 
 
 class Packing:
@@ -54,7 +106,7 @@ class Packing:
         """
         if isinstance(records, list):
             return self._built(records, sequence, timestamp_ms)
-        return self._headed(cast("CompiledRecords", records), sequence, timestamp_ms)
+        return self._headed(cast("EncodedRecords | CompiledRecords", records), sequence, timestamp_ms)
 
     def _built(self, records: list[Record], sequence: int, timestamp_ms: int) -> Iterator[tuple[int, bytearray]]:
         headers = Archived.HEADERS if isinstance(records, Archived) else _NO_HEADERS
@@ -67,7 +119,9 @@ class Packing:
             packed += count
             yield count, builder.build()
 
-    def _headed(self, records: CompiledRecords, sequence: int, timestamp_ms: int) -> Iterator[tuple[int, bytearray]]:
+    def _headed(
+        self, records: EncodedRecords | CompiledRecords, sequence: int, timestamp_ms: int
+    ) -> Iterator[tuple[int, bytearray]]:
         for number in range(records.chunks()):
             count, batch = records.chunk(number)
             attributes = self._compress(batch) | (_TRANSACTIONAL if self._transactional else 0)

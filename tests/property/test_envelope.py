@@ -16,6 +16,7 @@ from bridge.entities import schemas
 from bridge.entities.catalogue import CATALOGUE
 from bridge.entities.change import Change
 from bridge.kafka.envelope import Batches, Envelopes, Origin
+from bridge.kafka.packing import EncodedRecords
 from bridge.kafka.statelog import StoredEntity, read_key, read_value
 from tests.packed import records_of
 from tests.property.wire import make_entity, seeded
@@ -66,7 +67,7 @@ def test_spliced_envelope_is_the_one_fastavro_writes(
     before = encoded(name, r) if op in "ud" else None
     after = None if op == "d" else encoded(name, r)
     change: Change = (name, number, op, before, after, ts_ms, account, user, snapshot)
-    batches: Batches = defaultdict(list)
+    batches: Batches = defaultdict(EncodedRecords)
     origin = Origin(version, prefix, environment, shard, 4)
     used = Envelopes(origin, epoch, {name: type_bytes(name)}, STATE).add(
         [change], seq, last, frame, arrived, now, batches
@@ -118,8 +119,8 @@ def test_what_neighbours_have_in_common_is_as_if_each_were_alone(
     types = {name: type_bytes(name) for name in ("order", "fill")}
     origin = Origin("1", "p", "demo", 1, 4)
     one = Envelopes(origin, 3, types, STATE)
-    together: Batches = defaultdict(list)
-    apart: Batches = defaultdict(list)
+    together: Batches = defaultdict(EncodedRecords)
+    apart: Batches = defaultdict(EncodedRecords)
     for number, (changes, now, resend) in enumerate(frames):
         last, arrived = seq + len(changes), 1_772_366_400_000_000 + number
         for at, change in enumerate(changes):

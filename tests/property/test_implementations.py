@@ -323,7 +323,7 @@ def test_both_pack_the_same_batches(some: list[Record], times: int, compression:
     """Also where one is full and the next begins; compressed bytes may differ, if only by the time in them."""
     small = [record for record in some if len(record[1] or b"") < 700] * times
     made = []
-    for kind in RECORDS:
+    for kind in (list, *RECORDS):
         records = kind()
         records.extend(some)
         for record in small:

@@ -21,6 +21,7 @@ from bridge.entities.schemas import envelope_schema
 from bridge.kafka.envelope import Batches, Envelopes, Origin, TypeBytes
 from bridge.kafka.framing import SingleObject
 from bridge.kafka.names import TopicNames
+from bridge.kafka.packing import EncodedRecords
 from tests.packed import records_of
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/topics.md"
@@ -68,7 +69,7 @@ def written() -> list[Decoded]:
         for name in TYPES
     }
     envelopes = Envelopes(Origin("0", NAMES.prefix, "demo", 1, 4), 3, types, NAMES.state)
-    batches: Batches = defaultdict(list)
+    batches: Batches = defaultdict(EncodedRecords)
     seq = 0
     for number, changes in enumerate(FRAMES, 1):
         seq = envelopes.add(changes, seq, seq + len(changes), number, 1_000_000 * number, 1_000 * number, batches)

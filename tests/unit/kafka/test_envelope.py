@@ -12,6 +12,7 @@ import pytest
 from bridge.entities import schemas
 from bridge.entities.change import Change
 from bridge.kafka.envelope import Batches, Envelopes, Optional, Origin, Record
+from bridge.kafka.packing import EncodedRecords
 from bridge.kafka.statelog import StoredEntity, read_key, read_value
 from tests.packed import records_of
 from tests.unit.changes.scene import encoders
@@ -25,7 +26,7 @@ def value(name: str, entity: dict[str, Any]) -> tuple[bytes, int | None]:
 
 
 def written(*changes: Change, seq: int = 0, last: int | None = None, epoch: int = 3) -> dict[str, list[Record]]:
-    batches: Batches = defaultdict(list)
+    batches: Batches = defaultdict(EncodedRecords)
     last = seq + len(changes) if last is None else last
     types = {name: type_bytes(name) for name in encoders()}
     Envelopes(ORIGIN, epoch, types, STATE).add(changes, seq, last, 9, RECEIVED_US, NOW_MS, batches)
@@ -152,12 +153,12 @@ def test_seq_counts_on_and_frame_last_names_the_end_of_the_frame() -> None:
 def test_add_returns_the_last_seq_used() -> None:
     envelopes = Envelopes(ORIGIN, 1, {"order": type_bytes("order")}, STATE)
     change: Change = ("order", 7, "u", OLD, NEW, None, None, None, "false")
-    assert envelopes.add([change] * 3, 5, 8, 1, 1, 1, defaultdict(list)) == 8
-    assert envelopes.add([], 8, 8, 1, 1, 1, defaultdict(list)) == 8
+    assert envelopes.add([change] * 3, 5, 8, 1, 1, 1, defaultdict(EncodedRecords)) == 8
+    assert envelopes.add([], 8, 8, 1, 1, 1, defaultdict(EncodedRecords)) == 8
 
 
 def test_records_of_several_frames_gather_by_topic_in_order() -> None:
-    batches: Batches = defaultdict(list)
+    batches: Batches = defaultdict(EncodedRecords)
     envelopes = Envelopes(ORIGIN, 1, {name: type_bytes(name) for name in ("order", "fill")}, STATE)
     fill, _ = value("fill", {"id": 1})
     first: list[Change] = [
@@ -174,7 +175,7 @@ def test_records_of_several_frames_gather_by_topic_in_order() -> None:
 def test_type_that_is_not_known_is_an_error_of_ours() -> None:
     with pytest.raises(KeyError):
         Envelopes(ORIGIN, 1, {}, STATE).add(
-            [("order", 7, "c", None, OLD, None, None, None, "false")], 0, 1, 1, 1, 1, defaultdict(list)
+            [("order", 7, "c", None, OLD, None, None, None, "false")], 0, 1, 1, 1, 1, defaultdict(EncodedRecords)
         )
 
 
@@ -193,7 +194,7 @@ def test_memory_of_owners_is_bounded() -> None:
 
 def test_origin_differs_by_shard() -> None:
     other = Origin("1.2.3", "p", "demo", 3, 4)
-    batches: Batches = defaultdict(list)
+    batches: Batches = defaultdict(EncodedRecords)
     change: Change = ("order", 7, "c", None, OLD, None, None, None, "false")
     Envelopes(other, 1, {"order": type_bytes("order")}, STATE).add([change], 0, 1, 1, 1, 1, batches)
     assert read("order", records_of(batches["p.order"])[0][1])["source"]["shard"] == 3
