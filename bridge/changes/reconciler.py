@@ -218,6 +218,8 @@ class Reconciler:
             if kind.parent is not None:
                 parent = kind.parent.get(reference)
                 reference = None if parent is None else parent[1]
+            elif old is not None and reference == old[1]:
+                reference = old[1]  # one integer for all versions, so that none of long life lies among those that go
             if user_id is None and kind.user_field is None:
                 account = self._accounts.get(reference)
                 user_id = None if account is None else account[2]
