@@ -55,4 +55,4 @@ def frame_reader(read: Callable[[list[Any]], Reading] = read_rows) -> Reader:
     Args:
         read: messages to rows, in Python or compiled.
     """
-    return Reader(messages=_messages, rows=read)
+    return Reader(messages=_messages, events=forward.events, rows=read)

@@ -43,6 +43,7 @@ from bridge.operate.metrics import ShardView
 from bridge.shard.assembly import Assembler
 from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
+from bridge.shard.frames import Frames
 from bridge.shard.letters import LetterDesk
 from bridge.shard.patience import Patience
 from bridge.shard.ports import Source, Spares
@@ -309,12 +310,24 @@ def _assembler(
     past = Past(memory.state, [name for name, kind in known.items() if kind.lifecycle is Lifecycle.SESSION])
     brake = Brake(settings.snapshot.delete_share)
     absence = Absence(memory.state, memory.held, past, known, _requested(settings), brake)
-    return Assembler(
+    envelopes, control = ENVELOPES(origin, epoch, types, topic.state), Control(topic, framing)
+    frames = Frames(
         state=memory.state,
         reconciler=reconciler,
         reader=shared.reader,
-        envelopes=ENVELOPES(origin, epoch, types, topic.state),
-        control=Control(topic, framing),
+        envelopes=envelopes,
+        control=control,
+        past=past,
+        met=shared.met,
+        shard=shard,
+        divisor=settings.sharding.divisor,
+    )
+    return Assembler(
+        frames=frames,
+        state=memory.state,
+        reconciler=reconciler,
+        envelopes=envelopes,
+        control=control,
         codec=codec,
         originals=memory.originals,
         past=past,
@@ -324,8 +337,6 @@ def _assembler(
         auditor=Auditor(memory.state, memory.held, past, absence, reconciler),
         archive=settings.kafka.archive == "tombstone",
         state_topic=topic.state,
-        shard=shard,
-        divisor=settings.sharding.divisor,
     )
 
 

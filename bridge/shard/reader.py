@@ -19,10 +19,12 @@ class Reader:
 
     Attributes:
         messages: raw frame -> its messages; exactly, number by number, if told so.
+        events: raw frame -> its messages, if it holds nothing but events; else None.
         rows: messages -> rows and what is not understood.
     """
 
     messages: Callable[[bytes, bool], list[Any]]
+    events: Callable[[bytes], list[Any] | None]
     rows: Callable[[list[Any]], Reading]
 
     def watched(self, audit: Audit | None) -> Reader:

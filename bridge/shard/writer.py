@@ -16,7 +16,7 @@ import structlog
 from bridge.errors import OutcomeUnknown
 from bridge.kafka.statelog import Head
 from bridge.shard.assembly import Assembler
-from bridge.shard.channel import Channel, weigh
+from bridge.shard.channel import FRAME_OVERHEAD_BYTES, PARSED_WEIGHT, Channel, weigh
 from bridge.shard.claim import Claim
 from bridge.shard.notes import Frame
 from bridge.shard.ports import Clock, Log
@@ -88,20 +88,48 @@ class Writer:
         finally:
             self._channel.straight = None
 
-    def _take(self, frame: Frame) -> bool:
-        """Put a frame into the next transaction as it arrives; hot. In the socket's callback, so errors go to `run`."""
+    # For the channel, in the socket's callback: so errors go to `run`, which raises them before anything is written.
+
+    @property
+    def taken_bytes(self) -> int:
+        """Of the frames in the next transaction."""
+        return self._next.taken
+
+    def take(self, frame: Frame) -> bool:
+        """Put a frame into the next transaction as it arrives; hot."""
         transaction = self._next
         if transaction.taken >= MOST_BYTES:
             return False
         try:
-            if not self._assembler.take(frame, transaction, self._clock.epoch_us() // 1000):
+            if not self._assembler.frames.take(frame, transaction, self._clock.epoch_us() // 1000):
                 return False
-        except Exception as error:  # noqa: BLE001 - raised by `run` before anything of it is written
+        except Exception as error:  # noqa: BLE001 - as above
             self._broken = error
         transaction.taken += weigh(frame)
         if self._idle:
             self._channel.wake()
         return True
+
+    def take_unread(self, frames: list[bytes], start: int, number: int, arrived_us: int) -> int:
+        """Put frames into the next transaction as they arrive; hot."""
+        transaction = self._next
+        if transaction.taken >= MOST_BYTES:
+            return 0
+        now_ms, at = self._clock.epoch_us() // 1000, start
+        try:
+            take = self._assembler.frames.take_unread
+            while at < len(frames) and (
+                taken := take(frames, at, number + at - start, arrived_us, transaction, now_ms)
+            ):
+                at += taken
+        except Exception as error:  # noqa: BLE001 - as above
+            self._broken, at = error, len(frames)
+        if at > start:
+            size = sum(map(len, frames[start:at]))
+            transaction.taken += (at - start) * FRAME_OVERHEAD_BYTES + size * PARSED_WEIGHT
+            if self._idle:
+                self._channel.wake()
+        return at - start
 
     def _raise_what_broke(self) -> None:
         if self._broken is not None:
@@ -119,7 +147,6 @@ class Writer:
     def _only_duplicates_came(self) -> None:
         """So far the next transaction is empty, however much was taken for it."""
         self._next.taken = self._next.oldest_us = 0
-        self._channel.ahead_bytes = 0
 
     async def _pace(self) -> None:
         delay = self._not_before - self._clock.monotonic()
@@ -139,7 +166,7 @@ class Writer:
         items = channel.take(MOST_BYTES - transaction.taken)
         transaction.taken += waiting - channel.bytes
         await self._assembler.add(items, transaction, self._clock.epoch_us() // 1000)
-        channel.straight = self._take
+        channel.straight = self
 
     async def _write(self) -> Head:
         """Commit the next transaction, while the one after is put together; gives where the shard stands then."""
@@ -149,7 +176,7 @@ class Writer:
         self._raise_what_broke()
         self._assembler.close(transaction)
         self._next = following = self._assembler.begin(transaction.head)
-        self._channel.straight, self._channel.ahead_bytes = self._take, 0
+        self._channel.straight = self
         began = self._clock.monotonic()
         committing = asyncio.create_task(self._commit(transaction))
         committing.add_done_callback(lambda _: self._channel.wake())

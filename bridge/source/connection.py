@@ -42,8 +42,8 @@ class Sink(Protocol):
     def heard(self) -> None:
         """Some bytes arrived."""
 
-    def message(self, raw: bytes) -> None:
-        """A whole message arrived."""
+    def messages(self, raws: list[bytes]) -> None:
+        """Whole messages arrived, one right after the other."""
 
     def closed(self, connection: FeedConnection) -> None:
         """No message will come any more; may be told more than once."""
@@ -111,7 +111,7 @@ class FeedConnection(ClientConnection):
         elif event.opcode not in DATA_OPCODES:
             super().process_event(event)
         elif event.fin and not self._fragments:
-            self._sink.message(bytes(event.data))
+            self._sink.messages([bytes(event.data)])
         else:
             self._assemble(event)
 
@@ -138,7 +138,7 @@ class FeedConnection(ClientConnection):
         length = found + len(END_OF_HEAD) - (len(seen) - len(data))
         super().data_received(data[:length])
         if self.response is not None and self.protocol.handshake_exc is None:
-            self._scanner = Scanner(self._most_bytes, self._sink.message, self._control)
+            self._scanner = Scanner(self._most_bytes, self._sink.messages, self._control)
             self._scan(self._scanner, data[length:])
         elif data[length:]:
             super().data_received(data[length:])
@@ -177,7 +177,7 @@ class FeedConnection(ClientConnection):
         self._fragments.append(bytes(frame.data))
         if frame.fin:
             whole, self._fragments = b"".join(self._fragments), []
-            self._sink.message(whole)
+            self._sink.messages([whole])
 
 
 class _Connect(connect):

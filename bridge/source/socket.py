@@ -25,6 +25,9 @@ from bridge.source.upgrade import connection_failed
 
 OnData = Callable[[bytes, list[Any], int], None]
 """Told a frame with data: the frame, its messages for `rows()`, its arrival in epoch microseconds."""
+Straight = Callable[[list[bytes], int, int], int]
+"""Offered frames of a live session that nobody has read, where to begin, and their arrival; says how many it took, one
+after the other. It takes none that holds anything but `props` events, for that may be the session's business."""
 
 
 STALL_S, CATCH_UP_S = 0.5, 1.0
@@ -44,6 +47,7 @@ class SocketConversation:
         url: `wss://...` (or `ws://...`, which the configuration allows for loopback).
         make_session: makes the session, told the loop's time when connecting begins.
         on_data: see `OnData`; must return at once.
+        straight: see `Straight`; likewise.
         on_event: told what happened, in order; must return at once.
         ssl: TLS settings; None takes the system's for `wss://`.
         proxy: True takes the environment's proxy, False or None none, a text that one.
@@ -58,6 +62,7 @@ class SocketConversation:
         make_session: Callable[[float], Session],
         *,
         on_data: OnData,
+        straight: Straight,
         on_event: Callable[[SessionEvent], None],
         ssl: tls.SSLContext | None = None,
         proxy: str | bool | None = True,
@@ -68,7 +73,7 @@ class SocketConversation:
         self._loop = asyncio.get_running_loop()
         self._url, self._ssl, self._proxy = url, ssl, proxy
         self._open_timeout_s, self._close_timeout_s = open_timeout_s, close_timeout_s
-        self._on_data, self._on_event, self._wall_us = on_data, on_event, wall_us
+        self._on_data, self._straight, self._on_event, self._wall_us = on_data, straight, on_event, wall_us
         self.session = make_session(self._loop.time())
         self._connection: FeedConnection | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -156,16 +161,18 @@ class SocketConversation:
         self._heard_us = self._wall_us()
         self.session.heard(self._now)
 
-    def message(self, raw: bytes) -> None:
-        """One whole message."""
-        session = self.session
+    def messages(self, raws: list[bytes]) -> None:
+        """Whole messages, one right after the other; hot."""
+        session, at = self.session, 0
         try:
-            messages = session.receive(raw, self._now)
-            if messages:
-                self._on_data(session.rewritten or raw, messages, self._heard_us)
+            while at < len(raws):
+                if session.is_live:
+                    at += self._straight(raws, at, self._heard_us)
+                if at < len(raws):
+                    self._message(raws[at])
+                    at += 1
         except Exception as error:  # noqa: BLE001  told to whoever runs us, instead of to the loop's log
             self._crash(error)
-        if session.pending:
             self._settle()
 
     def closed(self, connection: FeedConnection) -> None:
@@ -175,6 +182,14 @@ class SocketConversation:
         self._settle()
 
     # Inside
+
+    def _message(self, raw: bytes) -> None:
+        session = self.session
+        messages = session.receive(raw, self._now)
+        if messages:
+            self._on_data(session.rewritten or raw, messages, self._heard_us)
+        if session.pending:
+            self._settle()
 
     async def _connect(self) -> None:
         opening = asyncio.ensure_future(

@@ -54,7 +54,7 @@ class Reader:
     messages: list[tuple[Any, bytes]] = field(default_factory=list)
 
     def scanning(self) -> Reader:
-        self.scanner = Scanner(MOST_BYTES, lambda raw: self.messages.append(((Opcode.TEXT, True), raw)), self._control)
+        self.scanner = Scanner(MOST_BYTES, self._tell, self._control)
         return self
 
     def feed(self, data: bytes) -> None:
@@ -73,6 +73,9 @@ class Reader:
         sent = b"".join(self.protocol.data_to_send())
         closes = self.protocol.close_rcvd, self.protocol.close_sent
         return self.messages, closes, str(self.protocol.parser_exc), len(sent)
+
+    def _tell(self, raws: list[bytes]) -> None:
+        self.messages += [((Opcode.TEXT, True), raw) for raw in raws]
 
     def _control(self, frame: bytes) -> bool:
         self._parse(frame)
@@ -100,7 +103,7 @@ def test_however_a_stream_is_cut_the_same_is_understood(stream: bytes, cuts: lis
 
 def test_a_long_message_in_many_pieces_is_put_together_once() -> None:
     told: list[bytes] = []
-    scanner = Scanner(2**26, told.append, lambda _: True)
+    scanner = Scanner(2**26, told.extend, lambda _: True)
     frame = Frame(Opcode.TEXT, bytes(range(256)) * 2**13).serialize(mask=False)
     for at in range(0, len(frame), 1000):
         assert scanner.feed(frame[at : at + 1000]) is None
