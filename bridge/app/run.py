@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from bridge.app import cluster as parts
 from bridge.app import garbage, implementation
-from bridge.app.reading import frame_reader
 from bridge.app.shards import VERSION, Shared, build
 from bridge.app.source import broker, plan, warn_of_unknown_types
 from bridge.config import Settings
@@ -72,9 +71,7 @@ class Bridge:
             cluster, patience = parts.cluster(self._settings), Patience(self._logger)
             checking = self._background(stack, patience.wait_for("check_topics", lambda: self._check(cluster)))
             framing = self._background(stack, self._framing(checking, patience))
-            shared = Shared(
-                self._settings, cluster, frame_reader(implementation.READ_ROWS), lambda: asyncio.shield(framing)
-            )
+            shared = Shared(self._settings, cluster, implementation.READER, lambda: asyncio.shield(framing))
             built = [
                 build(shared, r, ShardSource(self._broker, wanted), SpareSource(self._broker, wanted))
                 for r, wanted in self._plans.items()

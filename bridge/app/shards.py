@@ -14,7 +14,7 @@ import structlog
 
 from bridge.app import cluster as parts
 from bridge.app.audits import audits
-from bridge.app.implementation import ENCODER, ENVELOPES, RECONCILER, RECORDS
+from bridge.app.implementation import ENCODER, ENVELOPES, EXPRESS, RECONCILER, RECORDS
 from bridge.app.pressure import spool
 from bridge.changes.absence import Absence, Brake
 from bridge.changes.audit import Auditor
@@ -145,6 +145,7 @@ def build(shared: Shared, shard: int, source: Source, spares: Spares | None = No
         log=log,
         take_up=_take_up(shared, stats, log, memory, known, reconciler, patience, logger),
         delete_quiet_s=settings.snapshot.delete_quiet_s,
+        events=shared.reader.events,
         patience=patience,
         clock=clock,
         stats=stats,
@@ -319,6 +320,7 @@ def _assembler(
         control=control,
         past=past,
         met=shared.met,
+        express=EXPRESS and EXPRESS(reconciler, envelopes, past),
         shard=shard,
         divisor=settings.sharding.divisor,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -82,15 +82,15 @@ class Assembler:
     async def add(self, items: Sequence[Item], transaction: Transaction, now_ms: int) -> None:
         """Put the items into a transaction; frames are whole, and the state moves along."""
         worked = 0
-        for item in items:
-            if type(item) is Frame:
-                await self.frames.add(item, transaction, now_ms)
-                worked += len(item.raw)
+        for part in _parts(items):
+            if type(part) is Note:
+                await self._take_note(part, transaction, now_ms)
+            elif type(part) is list:
+                await self.frames.add(part, transaction, now_ms)
+                worked += sum(len(frame.raw) for frame in part)
                 if worked > TURN_BYTES:
                     worked = 0
                     await asyncio.sleep(0)
-            elif type(item) is Note:
-                await self._take_note(item, transaction, now_ms)
         await self.follow_up(transaction, now_ms)
 
     async def follow_up(self, transaction: Transaction, now_ms: int) -> None:
@@ -191,3 +191,25 @@ class Assembler:
             transaction.judged += events
             put(transaction.batches, [self._control.event(event, at) for event in events])
             await asyncio.sleep(0)
+
+
+def _parts(items: Sequence[Item]) -> Iterator[Note | list[Frame]]:
+    """Notes, and between them frames that came together, some in a list: all of them read, or none; hot."""
+    run: list[Frame] = []
+    size = 0
+    for item in items:
+        frame = item if type(item) is Frame else None
+        if run and (frame is None or size > TURN_BYTES or not _together(run[-1], frame)):
+            yield run
+            run, size = [], 0
+        if frame is not None:
+            run.append(frame)
+            size += len(frame.raw)
+        elif type(item) is Note:
+            yield item
+    if run:
+        yield run
+
+
+def _together(one: Frame, other: Frame) -> bool:
+    return one.arrived_us == other.arrived_us and (one.messages is None) == (other.messages is None)

@@ -67,7 +67,7 @@ class Straight(Protocol):
     """Takes frames before which nothing waits, as they arrive.
 
     Attributes:
-        taken_bytes: memory of what is taken and not on its way to Kafka yet.
+        taken_bytes: of the frames that it has taken and that are not on their way to Kafka yet.
     """
 
     @property
@@ -142,22 +142,23 @@ class Channel:
         return self.straight.take_unread(frames, start, number, arrived_us)
 
     def take(self, most_bytes: int) -> list[Item]:
-        """Items in order, whole frames, until `most_bytes` of them are taken (at least one if there is any).
+        """Items in order, whole frames, until `most_bytes` of frames are taken (at least one if there is any).
 
         A completed snapshot is taken alone.
         """
-        items, taken = self._items, 0
+        items, taken, weight = self._items, 0, 0
         taking: list[Item] = []
         while items and taken < most_bytes:
             item = items[0]
             if type(item) is Frame:
-                taken += weigh(item)
+                taken += len(item.raw)
+                weight += weigh(item)
             elif taking and self.alone:
                 break
             taking.append(items.popleft())
             if type(item) is Note and type(item.what) is SnapshotCompleted:
                 break
-        self.bytes -= taken
+        self.bytes -= weight
         if self.bytes <= self._low:
             self._tired = False
             self._let_go()

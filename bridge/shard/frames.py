@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from bridge.changes.audit import Audit
 from bridge.changes.reconciler import Found, Reconciler, Row
@@ -28,6 +28,23 @@ LARGE_FRAME_BYTES = 128 * 1024
 SLICE_ROWS = 500
 
 
+class Express(Protocol):
+    """Takes frames of nothing but usual events from their bytes to records in one go, as `Frames` would."""
+
+    def take(
+        self, frames: list[bytes], start: int, number: int, received_us: int, now_ms: int, seq: int, batches: Batches
+    ) -> tuple[int, int]:
+        """Take frames from `start` on, one after the other, up to one that holds anything unusual.
+
+        Args:
+            number: of the first of them.
+            seq: the last that was used so far.
+
+        Returns:
+            How many it took, and the last seq used now.
+        """
+
+
 class Frames:
     """Puts the frames of one shard into transactions, under one claim.
 
@@ -45,24 +62,37 @@ class Frames:
         control: Control,
         past: Past,
         met: Drift,
+        express: Express | None,
         shard: int,
         divisor: int,
     ) -> None:
         self.chronicle = Chronicle()
         self._state, self._reconciler, self._reader, self._plain_reader = state, reconciler, reader, reader
         self._envelopes, self._control, self._past, self._met = envelopes, control, past, met
+        self._express = express
         self._shard, self._divisor = shard, divisor
 
     def watched(self, audit: Audit | None) -> None:
         """From here on the audit sees all that is read; None for no audit."""
         self._reader = self._plain_reader.watched(audit)
 
-    async def add(self, frame: Frame, transaction: Transaction, now_ms: int) -> None:
-        """Put a frame of any size into a transaction, with turns for others while a large one lasts."""
-        if len(frame.raw) < LARGE_FRAME_BYTES:
-            self._small_frame(frame, transaction, now_ms)
-        else:
-            await self._large_frame(frame, transaction, now_ms)
+    async def add(self, frames: Sequence[Frame], transaction: Transaction, now_ms: int) -> None:
+        """Put frames of any size into a transaction, with turns for others while a large one lasts.
+
+        Args:
+            frames: such that follow one another and came together; either all of them have been read, or none.
+        """
+        unread = [] if frames[0].messages is not None else [frame.raw for frame in frames]
+        at = 0
+        while at < len(frames):
+            frame, taken = frames[at], 0
+            if unread:
+                taken = self.take_unread(unread, at, frame.number, frame.arrived_us, transaction, now_ms)
+            if not taken and len(frame.raw) < LARGE_FRAME_BYTES:
+                self._small_frame(frame, transaction, now_ms)
+            elif not taken:
+                await self._large_frame(frame, transaction, now_ms)
+            at += taken or 1
 
     def take(self, frame: Frame, transaction: Transaction, now_ms: int) -> bool:
         """Put a frame into a transaction at once, if it is not too large; `follow_up` must come sometime. Hot."""
@@ -82,12 +112,24 @@ class Frames:
         Returns:
             How many; none if that frame holds anything but events.
         """
+        if self._express is not None and self._is_usual(now_ms):
+            seq, head = transaction.head.seq, transaction.head
+            taken, head.seq = self._express.take(frames, start, number, arrived_us, now_ms, seq, transaction.batches)
+            if taken:
+                transaction.frames += taken
+                transaction.changes += head.seq - seq
+                transaction.oldest_us = transaction.oldest_us or arrived_us
+                head.alive_ms = arrived_us // 1000
+                return taken
         raw = frames[start]
-        messages = self._reader.events(raw) if len(raw) < LARGE_FRAME_BYTES else None
-        if messages is None:
-            return 0
-        self._small_frame(Frame(number, raw, messages, arrived_us), transaction, now_ms)
-        return 1
+        plain, messages = self._reader.events(raw) if len(raw) < LARGE_FRAME_BYTES else (False, None)
+        if plain:
+            self._small_frame(Frame(number, raw, messages, arrived_us), transaction, now_ms)
+        return int(plain)
+
+    def _is_usual(self, now_ms: int) -> bool:
+        """Whether nobody looks at single events now: no gap is open, no audit watches, nothing is sent again."""
+        return self.chronicle.gap is None and self._reader is self._plain_reader and self._past.is_quiet(now_ms)
 
     def _small_frame(self, frame: Frame, transaction: Transaction, now_ms: int) -> None:
         """A frame that takes no time worth sharing; hot, so it is done without a coroutine."""

@@ -16,7 +16,7 @@ import structlog
 from bridge.errors import OutcomeUnknown
 from bridge.kafka.statelog import Head
 from bridge.shard.assembly import Assembler
-from bridge.shard.channel import FRAME_OVERHEAD_BYTES, PARSED_WEIGHT, Channel, weigh
+from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
 from bridge.shard.notes import Frame
 from bridge.shard.ports import Clock, Log
@@ -24,11 +24,13 @@ from bridge.shard.stats import ShardStats
 from bridge.shard.transaction import Transaction
 from bridge.shard.turns import Turns
 
-MOST_BYTES = 8 * 1024 * 1024
-"""Frames put into one transaction, as the channel counts them (some 2,000 events): more would only make it later."""
-PLENTY_BYTES = 256 * 1024
-"""Who has so much to write, as the channel counts it (some 32 kB of frames), waits for no turn; and so much that had to
-wait in the channel is put together while the transaction before is on its way."""
+MOST_BYTES = 2 * 1024 * 1024
+"""Frames put into one transaction (some 5,000 events): more would only make it later."""
+PLENTY_BYTES = 32 * 1024
+"""Who has so much to write waits for no turn."""
+WAITED_BYTES = 256 * 1024
+"""So much that had to wait in the channel, as that counts it, is put together while the transaction before is on its
+way."""
 LOOK_S = 5.0
 
 
@@ -105,7 +107,7 @@ class Writer:
                 return False
         except Exception as error:  # noqa: BLE001 - as above
             self._broken = error
-        transaction.taken += weigh(frame)
+        transaction.taken += len(frame.raw)
         if self._idle:
             self._channel.wake()
         return True
@@ -125,8 +127,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - as above
             self._broken, at = error, len(frames)
         if at > start:
-            size = sum(map(len, frames[start:at]))
-            transaction.taken += (at - start) * FRAME_OVERHEAD_BYTES + size * PARSED_WEIGHT
+            transaction.taken += sum(map(len, frames[start:at]))
             if self._idle:
                 self._channel.wake()
         return at - start
@@ -161,10 +162,9 @@ class Writer:
             if not transaction.empty:
                 return
             transaction.ends = await self._claim.ends()
-        waiting = channel.bytes
         channel.straight = None  # what comes meanwhile follows
         items = channel.take(MOST_BYTES - transaction.taken)
-        transaction.taken += waiting - channel.bytes
+        transaction.taken += sum(len(item.raw) for item in items if type(item) is Frame)
         await self._assembler.add(items, transaction, self._clock.epoch_us() // 1000)
         channel.straight = self
 
@@ -182,7 +182,7 @@ class Writer:
         committing.add_done_callback(lambda _: self._channel.wake())
         try:
             while not committing.done() and following.taken < MOST_BYTES:
-                if await self._channel.wait(LOOK_S, PLENTY_BYTES):
+                if await self._channel.wait(LOOK_S, WAITED_BYTES):
                     if self._channel.alone:
                         break  # it is certified when everything before it has been committed
                     await self._add()

@@ -13,8 +13,7 @@ from typing import Any, Self
 
 import orjson
 
-from bridge.app.implementation import READ_ROWS, RECONCILER
-from bridge.app.reading import frame_reader
+from bridge.app.implementation import READ_ROWS, READER, RECONCILER
 from bridge.app.shards import Memory, Shared, _assembler, _codec, kinds
 from bridge.changes.reconciler import Reconciler
 from bridge.config import load
@@ -65,7 +64,7 @@ class Bench:
 
 def shared() -> Shared:
     """With the settings of the environment, and no cluster."""
-    return Shared(load(), Cluster(""), frame_reader(READ_ROWS), _framing)
+    return Shared(load(), Cluster(""), READER, _framing)
 
 
 def frames(per_frame: int, **more: int) -> list[Frame]:
