@@ -112,7 +112,8 @@ class Frames:
         Returns:
             How many; none if that frame holds anything but events.
         """
-        if self._express is not None and self._is_usual(now_ms):
+        usual = self._is_usual(now_ms)
+        if usual and self._express is not None:
             seq, head = transaction.head.seq, transaction.head
             taken, head.seq = self._express.take(frames, start, number, arrived_us, now_ms, seq, transaction.batches)
             if taken:
@@ -129,7 +130,7 @@ class Frames:
 
     def _is_usual(self, now_ms: int) -> bool:
         """Whether nobody looks at single events now: no gap is open, no audit watches, nothing is sent again."""
-        return self.chronicle.gap is None and self._reader is self._plain_reader and self._past.is_quiet(now_ms)
+        return self._past.is_quiet(now_ms) and self.chronicle.gap is None and self._reader is self._plain_reader
 
     def _small_frame(self, frame: Frame, transaction: Transaction, now_ms: int) -> None:
         """A frame that takes no time worth sharing; hot, so it is done without a coroutine."""

@@ -7,7 +7,7 @@
 
 #define DEEPEST 8
 #define MOST_DIGITS 18       /* any such number is below 2**63 */
-#define EXACT (1ULL << 53)   /* a double holds every integer up to here ... */
+#define EXACT (1LL << 53)   /* a double holds every integer up to here ... */
 #define MOST_TENS 22         /* ... and every power of ten up to this one, so one division of them is rounded rightly */
 
 #define EACH(byte) (0x0101010101010101ULL * (byte))
@@ -68,51 +68,59 @@ static const char *read_quoted(const char *at, const char *end, Json *value) {
 
 static int is_digit(char byte) { return byte >= '0' && byte <= '9'; }
 
-/* A number with a point or an exponent, of which so many digits stand behind the point. */
-static const char *read_fraction(const char *at, uint64_t digits, int behind, int negative, Json *value) {
-    static const double tens[MOST_TENS + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                               1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    int exponent = 0;
-    if (*at == 'e' || *at == 'E') {
-        at++;
-        int minus = *at == '-';
-        at += minus || *at == '+';
-        if (!is_digit(*at)) return NULL;
-        for (; is_digit(*at); at++)
-            if ((exponent = exponent * 10 + (*at - '0')) > 999) return NULL;
-        if (minus) exponent = -exponent;
-    }
-    exponent -= behind;
-    if (FLT_EVAL_METHOD != 0 || digits > EXACT || exponent > MOST_TENS || exponent < -MOST_TENS) return NULL;
-    double number = exponent < 0 ? (double)digits / tens[-exponent] : (double)digits * tens[exponent];
-    value->kind = FRACTION;
-    value->of.fraction = negative ? -number : number;
+/* Past the digits; `digits` is the number they end, -1 once it has more than fit. */
+static const char *read_digits(const char *at, int64_t *digits, int *count) {
+    for (; is_digit(*at); at++, ++*count) *digits = *count < MOST_DIGITS && *digits >= 0 ? *digits * 10 + (*at - '0') : -1;
     return at;
 }
 
-static const char *read_number(const char *at, Json *value) {
-    int negative = *at == '-', count = 0, behind = 0;
-    uint64_t digits = 0;
-    at += negative;
-    if (!is_digit(*at) || (*at == '0' && is_digit(at[1]))) return NULL;
-    for (; is_digit(*at); at++, count++) {
-        if (count == MOST_DIGITS) return NULL;
-        digits = digits * 10 + (uint64_t)(*at - '0');
+static const char *read_exponent(const char *at, int *exponent) {
+    int minus = *at == '-';
+    at += minus || *at == '+';
+    if (!is_digit(*at)) return NULL;
+    for (; is_digit(*at); at++)
+        if (*exponent < 1000) *exponent = *exponent * 10 + (*at - '0');
+    if (minus) *exponent = -*exponent;
+    return at;
+}
+
+/* What stands between, whose digits are so many tenths; digits that do not fit are left to CPython, which rounds as
+   orjson does. Infinity is no number. */
+static const char *read_fraction(const char *from, const char *at, int64_t digits, int tenths, Json *value) {
+    static const double tens[MOST_TENS + 1] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                               1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    char *stop;
+    double number;
+    if (FLT_EVAL_METHOD == 0 && 0 <= digits && digits <= EXACT && -MOST_TENS <= tenths && tenths <= MOST_TENS) {
+        number = tenths > 0 ? (double)digits / tens[tenths] : (double)digits * tens[-tenths];
+        if (*from == '-') number = -number;
+    } else {
+        number = PyOS_string_to_double(from, &stop, NULL);
+        if (PyErr_Occurred()) PyErr_Clear(); /* should memory be short, Python will say so */
+        if (stop != at || !(-DBL_MAX <= number && number <= DBL_MAX)) return NULL;
     }
+    value->kind = FRACTION;
+    value->of.fraction = number;
+    return at;
+}
+
+static const char *read_number(const char *from, Json *value) {
+    const char *at = from + (*from == '-');
+    int count = 0, exponent = 0;
+    int64_t digits = 0;
+    if (!is_digit(*at) || (*at == '0' && is_digit(at[1]))) return NULL;
+    at = read_digits(at, &digits, &count);
+    int whole = count;
     if (*at != '.' && *at != 'e' && *at != 'E') {
-        if (negative && digits == 0) return NULL; /* what -0 is, readers disagree about */
+        if (digits < 0 || (digits == 0 && *from == '-')) return NULL; /* what -0 is, readers disagree about */
         value->kind = WHOLE;
-        value->of.whole = negative ? -(int64_t)digits : (int64_t)digits;
+        value->of.whole = *from == '-' ? -digits : digits;
         return at;
     }
-    if (*at == '.') {
-        if (!is_digit(*++at)) return NULL;
-        for (; is_digit(*at); at++, behind++) {
-            if (count++ == MOST_DIGITS) return NULL;
-            digits = digits * 10 + (uint64_t)(*at - '0');
-        }
-    }
-    return read_fraction(at, digits, behind, negative, value);
+    if (*at == '.' && !is_digit(*++at)) return NULL;
+    at = read_digits(at, &digits, &count);
+    if ((*at == 'e' || *at == 'E') && (at = read_exponent(at + 1, &exponent)) == NULL) return NULL;
+    return read_fraction(from, at, digits, count - whole - exponent, value);
 }
 
 /* ---- the rest ---- */
