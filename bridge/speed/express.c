@@ -7,6 +7,7 @@
 #include "parts.h"
 
 #define CONTENTS 16 /* see changes/resend.py */
+#define MOST_OWNERS 100000
 
 /* What is known of an entity type. */
 typedef struct {
@@ -23,6 +24,7 @@ typedef struct {
     int has_time;
     Json owner, account, user, parent;
     Py_ssize_t start, size; /* of its Value in the buffer */
+    PyObject *key;          /* the number as an object; ours */
     PyObject *old, *value, *account_id, *user_id; /* once it is published; ours */
 } Event;
 
@@ -31,6 +33,7 @@ typedef struct {
     Live *live;
     Splicer *splicer;
     PyObject *pasts;
+    PyObject *owners; /* number -> the object that entries share */
     Lane *lanes;
     Words names; /* of entity types, numbered as the lanes */
     Bytes snapshot;
@@ -187,13 +190,23 @@ PyObject *native_only_events(PyObject *module, PyObject *frame) {
 
 /* ---- publishing ---- */
 
-/* An owner that an entity names itself, as an object of ours; the published one if it is the same. */
-static PyObject *named_owner(const Json *owner, PyObject *published) {
-    int64_t number;
+/* An owner that an entity names itself, ours. All entries share one object of the same owner, which is in the caches
+   when theirs would not be. */
+static PyObject *named_owner(const Express *self, const Json *owner) {
     if (owner->kind != WHOLE) return Py_NewRef(Py_None);
-    if (published != NULL && read_long(published, &number) == DONE && number == owner->of.whole)
-        return Py_NewRef(published);
-    return PyLong_FromLongLong(owner->of.whole);
+    PyObject *number = PyLong_FromLongLong(owner->of.whole);
+    PyObject *shared = number ? PyDict_GetItemWithError(self->owners, number) : NULL;
+    if (shared != NULL) {
+        Py_INCREF(shared);
+        Py_DECREF(number);
+        return shared;
+    }
+    if (number == NULL || PyErr_Occurred()) goto failed;
+    if (PyDict_Size(self->owners) == MOST_OWNERS) PyDict_Clear(self->owners);
+    if (PyDict_SetItem(self->owners, number, number) == 0) return number;
+failed:
+    Py_XDECREF(number);
+    return NULL;
 }
 
 /* A member of the published entry of a key, None if the key is unknown; ours. */
@@ -214,12 +227,10 @@ static PyObject *parents_account(const Lane *lane, const Event *event) {
 /* See `Reconciler.owners`. */
 static int find_owners(const Express *self, Event *event) {
     const Lane *lane = event->lane;
-    PyObject *account = event->old ? PyTuple_GetItem(event->old, 1) : NULL;
-    PyObject *user = event->old ? PyTuple_GetItem(event->old, 2) : NULL;
-    event->account_id = lane->parent >= 0 ? parents_account(lane, event) : named_owner(&event->account, account);
+    event->account_id = lane->parent >= 0 ? parents_account(lane, event) : named_owner(self, &event->account);
     if (event->account_id == NULL) return -1;
     if (lane->user >= 0 || event->account_id == Py_None)
-        event->user_id = named_owner(&event->user, user);
+        event->user_id = named_owner(self, &event->user);
     else
         event->user_id = entry_of(self->live->accounts, event->account_id, 2);
     return event->user_id == NULL ? -1 : 0;
@@ -244,12 +255,12 @@ static int remember(const Lane *lane, PyObject *number, PyObject *before, PyObje
     return failed ? -1 : 0;
 }
 
-static int store(Express *self, Event *event, PyObject *number) {
+static int store(Express *self, Event *event) {
     const void *value = self->values.data + event->start;
     if (find_owners(self, event) < 0) return -1;
     if ((event->value = PyBytes_FromStringAndSize(value, event->size)) == NULL) return -1;
     PyObject *entry = PyTuple_Pack(3, event->value, event->account_id, event->user_id);
-    int failed = entry == NULL || PyDict_SetItem(event->lane->kind->table, number, entry) < 0;
+    int failed = entry == NULL || PyDict_SetItem(event->lane->kind->table, event->key, entry) < 0;
     Py_XDECREF(entry);
     return failed ? -1 : 0;
 }
@@ -268,23 +279,37 @@ static void count(const Express *self, const Event *event, Met *met) {
     met->foreign += remainder != self->live->remainder;
 }
 
+/* Names the keys of all events, and looks their entries up for nothing but to have them in the caches: where there are
+   many, they come from memory, and those of several events come at the same time. */
+static int approach(Express *self) {
+    for (Py_ssize_t i = 0; i < self->count; i++) {
+        Event *event = &self->events[i];
+        if ((event->key = PyLong_FromLongLong(event->number)) == NULL) return -1;
+        if (PySet_Add(event->lane->kind->live, event->key) < 0) return -1;
+        const void *entry = PyDict_GetItemWithError(event->lane->kind->table, event->key);
+        if (entry != NULL) __builtin_prefetch(entry);
+    }
+    for (Py_ssize_t i = 0; self->count > 1 && i < self->count; i++) {
+        const Event *event = &self->events[i];
+        PyObject *entry = PyDict_GetItemWithError(event->lane->kind->table, event->key);
+        const char *before = entry ? (const char *)PyTuple_GetItem(entry, 0) : NULL;
+        for (Py_ssize_t at = 0; before != NULL && at < event->size + 32; at += 64) __builtin_prefetch(before + at);
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
 /* See `Reconciler._upsert`; `event->value` tells whether it is to be published. */
 static int publish(Express *self, Event *event, PyObject *now_ms, Met *met) {
     const Kind *kind = event->lane->kind;
-    PyObject *number = PyLong_FromLongLong(event->number);
-    int failed = number == NULL || PySet_Add(kind->live, number) < 0;
-    if (!failed) {
-        count(self, event, met);
-        event->old = Py_XNewRef(PyDict_GetItemWithError(kind->table, number));
-        failed = event->old == NULL && PyErr_Occurred();
-    }
-    PyObject *before = !failed && event->old ? PyTuple_GetItem(event->old, 0) : NULL;
-    if (!failed && self->live->deduplicate && is_published(self, event, before))
+    count(self, event, met);
+    event->old = Py_XNewRef(PyDict_GetItemWithError(kind->table, event->key));
+    if (event->old == NULL && PyErr_Occurred()) return -1;
+    PyObject *before = event->old ? PyTuple_GetItem(event->old, 0) : NULL;
+    if (self->live->deduplicate && is_published(self, event, before)) {
         met->duplicates++;
-    else if (!failed)
-        failed = store(self, event, number) < 0 || remember(event->lane, number, before, now_ms) < 0;
-    Py_XDECREF(number);
-    return failed ? -1 : 0;
+        return 0;
+    }
+    return store(self, event) < 0 ? -1 : remember(event->lane, event->key, before, now_ms);
 }
 
 static int put_records(Express *self, const Event *event, const Frame *frame) {
@@ -298,7 +323,7 @@ static int put_records(Express *self, const Event *event, const Frame *frame) {
 
 /* All that was read of a frame; the sequence numbers go on from `frame->seq`. */
 static int publish_frame(Express *self, Frame *frame, PyObject *now_ms, Met *met) {
-    int failed = 0;
+    int failed = approach(self) < 0;
     frame->last = frame->seq;
     for (Py_ssize_t i = 0; !failed && i < self->count; i++) {
         failed = publish(self, &self->events[i], now_ms, met) < 0;
@@ -310,6 +335,7 @@ static int publish_frame(Express *self, Frame *frame, PyObject *now_ms, Met *met
             frame->seq++;
             failed = put_records(self, event, frame) < 0;
         }
+        Py_XDECREF(event->key);
         Py_XDECREF(event->old);
         Py_XDECREF(event->value);
         Py_XDECREF(event->account_id);
@@ -419,7 +445,7 @@ static PyObject *express_new(PyTypeObject *type, PyObject *arguments, PyObject *
     self->live = (Live *)Py_NewRef(live);
     self->splicer = (Splicer *)Py_NewRef(splicer);
     self->largest = largest;
-    if ((self->pasts = PyDict_Copy(pasts)) == NULL || add_lanes(self) < 0) {
+    if ((self->pasts = PyDict_Copy(pasts)) == NULL || (self->owners = PyDict_New()) == NULL || add_lanes(self) < 0) {
         Py_DECREF(self);
         return NULL;
     }
@@ -431,6 +457,7 @@ static void express_dealloc(Express *self) {
     Py_XDECREF((PyObject *)self->live);
     Py_XDECREF((PyObject *)self->splicer);
     Py_XDECREF(self->pasts);
+    Py_XDECREF(self->owners);
     PyMem_Free(self->lanes);
     PyMem_Free(self->events);
     words_free(&self->names);
