@@ -24,7 +24,8 @@ from bridge.workers.endpoints import served
 from bridge.workers.shares import dealt, split
 
 TOKEN_PATIENCE_S = 5.0
-"""So long the workers wait for the token, so that one asks for it and not all; then they begin without."""
+"""So long the workers wait for the token, so that one asks for it and not all; then they begin without. They need not
+wait when the broker wants to hear nothing for a time: then they will keep it too."""
 
 
 class Supervisor:
@@ -77,30 +78,38 @@ class Supervisor:
             )
             self._logger.info("listening", http=address)
             await stack.enter_async_context(crew)
-            await self._login(token_path)
-            crew.order([order.message() for order in self._orders(token_path, folder)])
+            hold_s = await self._login(token_path)
+            if not self._stop.is_set():
+                crew.order([order.message() for order in self._orders(token_path, folder, hold_s)])
             await self._until_the_end(crew)
 
-    async def _login(self, token_path: Path) -> None:
+    async def _login(self, token_path: Path) -> float:
         """Put the token of all into its file, while the workers load what they need.
+
+        Returns:
+            For how many seconds the broker wants to hear nothing new, 0 as a rule.
 
         Raises:
             AuthorizationRefused: the broker refuses the credentials; so it was asked once and not by every worker.
         """
         settings = self._settings
         source = settings.source.model_copy(update={"token_path": token_path})
+        refused = asyncio.Event()
         async with broker(settings.model_copy(update={"source": source})) as shared:
-            token, asked = asyncio.create_task(shared.keeper.token()), asyncio.create_task(self._stop.wait())
+            shared.budget.on_news = lambda *_: refused.set()
+            token = asyncio.create_task(shared.keeper.token())
+            others = [asyncio.create_task(event.wait()) for event in (refused, self._stop)]
             try:
-                await asyncio.wait([token, asked], timeout=TOKEN_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([token, *others], timeout=TOKEN_PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
                 if token.done():
                     token.result()
             finally:
-                for task in (token, asked):
+                for task in (token, *others):
                     task.cancel()
-                await asyncio.gather(token, asked, return_exceptions=True)
+                await asyncio.gather(token, *others, return_exceptions=True)
+            return shared.budget.hold.wait_s
 
-    def _orders(self, token_path: Path, folder: Path | None) -> Iterator[Order]:
+    def _orders(self, token_path: Path, folder: Path | None, hold_s: float) -> Iterator[Order]:
         limits = shared_out(budget_limits(self._settings), [len(each) for each in self._shards])
         for number, (shards, share) in enumerate(zip(self._shards, limits, strict=True), 1):
             yield Order(
@@ -110,6 +119,7 @@ class Supervisor:
                 token_path=str(token_path),
                 token_folder=str(folder) if folder else None,
                 limits=share,
+                hold_s=hold_s,
             )
 
     async def _until_the_end(self, crew: Crew) -> None:

@@ -29,6 +29,7 @@ class Order:
         token_path: the file with the token of all.
         token_folder: a folder for that file alone, which is to vanish with the command.
         limits: its share.
+        hold_s: how long the broker wants to hear nothing new; the supervisor has asked it already.
     """
 
     worker: int
@@ -37,6 +38,7 @@ class Order:
     token_path: str
     token_folder: str | None
     limits: BudgetLimits
+    hold_s: float = 0.0
 
     def message(self) -> Message:
         """As it is sent."""
@@ -103,6 +105,7 @@ class Worker:
             on_news=lambda what, seconds: self._link.send({"news": [what, seconds]}),
         )
         self._bridge = bridge = Bridge(narrowed(settings, order), part)
+        bridge.hear("hold", order.hold_s)
         listening = asyncio.create_task(self._listen(bridge, order))
         try:
             await bridge.run()

@@ -42,7 +42,13 @@ def test_of_many_workers_each_can_do_everything_at_least_once() -> None:
 
 def test_a_worker_gets_its_share_and_no_secret() -> None:
     order = Order(
-        worker=2, config=None, shards=(1, 3), token_path="/somewhere/token", token_folder=None, limits=BudgetLimits()
+        worker=2,
+        config=None,
+        shards=(1, 3),
+        token_path="/somewhere/token",
+        token_folder=None,
+        limits=BudgetLimits(),
+        hold_s=59.5,
     )
     sent = orjson.dumps(order.message())
 
