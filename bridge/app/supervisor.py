@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -114,6 +115,7 @@ class Supervisor:
         for number, (shards, share) in enumerate(zip(self._shards, limits, strict=True), 1):
             yield Order(
                 worker=number,
+                supervisor=os.getpid(),
                 config=str(self._config) if self._config else None,
                 shards=shards,
                 token_path=str(token_path),

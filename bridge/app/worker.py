@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ class Order:
 
     Attributes:
         worker: its number, from 1.
+        supervisor: process id of whoever orders.
         config: the file that the command was given, if one.
         shards: that it is to run.
         token_path: the file with the token of all.
@@ -33,6 +35,7 @@ class Order:
     """
 
     worker: int
+    supervisor: int
     config: str | None
     shards: tuple[int, ...]
     token_path: str
@@ -106,15 +109,15 @@ class Worker:
         )
         self._bridge = bridge = Bridge(narrowed(settings, order), part)
         bridge.hear("hold", order.hold_s)
-        listening = asyncio.create_task(self._listen(bridge, order))
+        listening = asyncio.create_task(self._listen(bridge))
         try:
             await bridge.run()
         finally:
             listening.cancel()
+            if order.token_folder is not None and os.getppid() != order.supervisor:  # it cannot do that any more
+                await asyncio.to_thread(shutil.rmtree, order.token_folder, ignore_errors=True)
 
-    async def _listen(self, bridge: Bridge, order: Order) -> None:
+    async def _listen(self, bridge: Bridge) -> None:
         """To the end of the link, which means: stop."""
         await self._link.listen(lambda message: bridge.hear(*message["news"]))
         bridge.stop()
-        if order.token_folder is not None:  # the supervisor may not be there to do it
-            await asyncio.to_thread(shutil.rmtree, order.token_folder, ignore_errors=True)

@@ -21,7 +21,7 @@ async def main(end: socket.socket) -> int:
     if news := order.get("news"):
         link.send({"news": news})
     if order.get("deaf"):
-        await asyncio.Event().wait()
+        await asyncio.sleep(60)
     if "exit" in order:
         link.send({"reason": order.get("reason", "")})
         await link.close()

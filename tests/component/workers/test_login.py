@@ -35,6 +35,7 @@ def supervisor(simulator: Simulator) -> Supervisor:
 def order(token: Path, hold_s: float = 0.0) -> Order:
     return Order(
         worker=1,
+        supervisor=1,
         config=None,
         shards=(0, 2),
         token_path=str(token),

@@ -55,6 +55,7 @@ async def test_two_workers_look_and_stop_like_one_bridge(scene: Make, tmp_path: 
     closed = [s["remainder"] for s in await made.sessions() if s["code"] == 1000]
     assert sorted(closed) == [1, 2, 3], "shard 0 was kept away from the broker"
     assert all("worker" in line for line in bridge.log() if "shard" in line)
+    assert bridge.log("token_trouble") == []
     assert await issued(made) == 1
 
 

@@ -43,6 +43,7 @@ def test_of_many_workers_each_can_do_everything_at_least_once() -> None:
 def test_a_worker_gets_its_share_and_no_secret() -> None:
     order = Order(
         worker=2,
+        supervisor=1,
         config=None,
         shards=(1, 3),
         token_path="/somewhere/token",
