@@ -64,16 +64,23 @@ class Child:
         self._link.finish()
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once; nothing happens if it has ended."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    async def ended(self) -> int:
-        """Listen to it to its end; gives the exit status, negative for a signal."""
+    async def ended(self, leave_s: float) -> int:
+        """Listen to it to its end; gives the exit status, negative for a signal.
+
+        Args:
+            leave_s: so long after its last word the process may still be there; then it is killed.
+        """
         await self._link.listen(self._hear)
-        status = await self._process.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(leave_s):
+                await self._process.wait()
+        self.kill()
         await self._link.close()
-        return status
+        return await self._process.wait()
 
     def _hear(self, message: Message) -> None:
         if "news" in message:

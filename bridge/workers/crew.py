@@ -83,7 +83,7 @@ class Crew:
         _raise_worst(first, statuses, self._late)
 
     async def _watch(self, child: Child) -> int:
-        status = await child.ended()
+        status = await child.ended(self._stop_s)
         self._logger.info("worker_ended", worker=child.number, status=status, reason=child.reason or None)
         return status
 

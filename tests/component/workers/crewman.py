@@ -25,6 +25,7 @@ async def main(end: socket.socket) -> int:
     if "exit" in order:
         link.send({"reason": order.get("reason", "")})
         await link.close()
+        await asyncio.sleep(order.get("linger", 0))
         return int(order["exit"])
     if order.get("kill"):
         os.kill(os.getpid(), signal.SIGKILL)

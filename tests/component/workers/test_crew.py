@@ -122,6 +122,12 @@ async def test_a_worker_that_does_not_stop_is_killed() -> None:
             await made.run(stop)
 
 
+async def test_a_worker_that_says_no_more_and_does_not_leave_is_killed() -> None:
+    async with crew({}, {"exit": 4, "reason": "its topics", "linger": 60}, stop_s=1.0) as made:
+        with pytest.raises(WorkerEnded, match=r"worker 2 \(shards 1, 3\) was ended by SIGKILL: its topics"):
+            await made.run(asyncio.Event())
+
+
 async def test_news_reach_all_others() -> None:
     async with crew({"news": ["hold", 60.0]}, {}, {}) as made:
         with pytest.raises(WorkerEnded, match=r"exit code 9: heard \['hold', 60\.0\]"):
