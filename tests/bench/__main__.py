@@ -51,6 +51,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", default=[*PARTS], choices=[*PARTS])
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each; one more warms up")
     parser.add_argument("--events", type=int, default=50_000, help="events for each socket and run")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1], help="processes of the bridge, when saturated")
     parser.add_argument("--rate", type=int, default=2_000, help="events a second, for the latency")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a latency run")
     parser.add_argument("--modes", nargs="+", default=[*MODES], choices=[*MODES], help="for the latency")
