@@ -12,6 +12,8 @@ from bridge.entities.encoder import Encoder
 from bridge.kafka.envelope import Envelopes, Records
 from bridge.shard.frames import Express
 from bridge.shard.reader import Reader, Reading
+from bridge.source import scanner
+from bridge.source.scanner import Cut
 from bridge.speed.choice import COMPILED
 
 ENCODER: type[Encoder] = Encoder
@@ -20,6 +22,7 @@ ENVELOPES: type[Envelopes] = Envelopes
 RECORDS: Callable[[], Records] = list
 READ_ROWS: Callable[[list[Any]], Reading] = reading.read_rows
 READER: Reader = reading.frame_reader()
+CUT: Cut = scanner.cut
 EXPRESS: Callable[[Reconciler, Envelopes, Past], Express] | None = None
 
 if COMPILED:
@@ -27,7 +30,8 @@ if COMPILED:
     from bridge.changes.compiled import CompiledReconciler
     from bridge.entities.compiled import CompiledEncoder
     from bridge.kafka.compiled import CompiledEnvelopes, compiled_records
+    from bridge.speed import _native
 
     ENCODER, RECONCILER, ENVELOPES = CompiledEncoder, CompiledReconciler, CompiledEnvelopes
     READ_ROWS, RECORDS, EXPRESS = read_rows, compiled_records, CompiledExpress
-    READER = reading.frame_reader(read_rows, only_events)
+    READER, CUT = reading.frame_reader(read_rows, only_events), _native.cut

@@ -6,6 +6,7 @@ import ssl
 
 import structlog
 
+from bridge.app.implementation import CUT
 from bridge.config import Settings, nearest
 from bridge.entities.catalogue import CATALOGUE, SNAPSHOT_TYPES
 from bridge.errors import ConfigurationError
@@ -44,6 +45,7 @@ def broker(settings: Settings, limits: BudgetLimits | None = None) -> Broker:
         limits=_limits(settings),
         budget=limits or budget_limits(settings),
         token_path=source.token_path,
+        cut=CUT,
     )
 
 

@@ -133,6 +133,7 @@ class Conversation:
                 on_event=self._on_event,
                 ssl=endpoint.tls if endpoint.socket_url.startswith("wss:") else None,
                 proxy=endpoint.proxy or True,
+                cut=broker.cut,
             )
             lost = await self._socket.run()
         broker.learn(lost, token)

@@ -17,8 +17,10 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.errors import SessionLost
+from bridge.source import scanner
 from bridge.source.connection import FeedConnection, open_connection
 from bridge.source.events import SessionEvent
+from bridge.source.scanner import Cut
 from bridge.source.session import Session
 from bridge.source.states import State
 from bridge.source.upgrade import connection_failed
@@ -54,6 +56,7 @@ class SocketConversation:
         open_timeout_s: for connecting and upgrading.
         close_timeout_s: for the closing handshake when we end the session on purpose.
         wall_us: the clock for arrival times.
+        cut: what cuts the server's bytes into messages.
     """
 
     def __init__(
@@ -69,9 +72,10 @@ class SocketConversation:
         open_timeout_s: float = 10.0,
         close_timeout_s: float = 1.0,
         wall_us: Callable[[], int] = epoch_us,
+        cut: Cut = scanner.cut,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._url, self._ssl, self._proxy = url, ssl, proxy
+        self._url, self._ssl, self._proxy, self._cut = url, ssl, proxy, cut
         self._open_timeout_s, self._close_timeout_s = open_timeout_s, close_timeout_s
         self._on_data, self._straight, self._on_event, self._wall_us = on_data, straight, on_event, wall_us
         self.session = make_session(self._loop.time())
@@ -201,6 +205,7 @@ class SocketConversation:
                 open_timeout_s=self._open_timeout_s,
                 close_timeout_s=self._close_timeout_s,
                 frame_bytes=self.session.limits.frame_bytes,
+                cut=self._cut,
             )
         )
         try:

@@ -55,6 +55,8 @@ static int clear(PyObject *module) {
 static void release(void *module) { clear(module); }
 
 static PyMethodDef functions[] = {
+    {"cut", (PyCFunction)(void (*)(void))native_cut, METH_FASTCALL,
+     "cut(data, at, most_bytes) -> messages, where the rest begins, how long its first frame is; see source/scanner.py"},
     {"only_events", native_only_events, METH_O, "only_events(frame) -> whether it is known to hold nothing but events"},
     {"read_rows", (PyCFunction)(void (*)(void))native_read_rows, METH_FASTCALL,
      "read_rows(messages, first, rows) -> the first message that is not of the usual form"},

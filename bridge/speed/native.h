@@ -57,6 +57,7 @@ typedef struct {
     PyObject *e, *d, *entity, *entity_type, *event_type; /* names in messages */
 } State;
 
+PyObject *native_cut(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *native_only_events(PyObject *module, PyObject *frame);
 PyObject *native_read_rows(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
