@@ -286,7 +286,7 @@ class Runner:
         self.stats.waiting_bytes = self._channel.waiting_bytes
         for raw in frames[start + taken :]:
             plain, messages = self._events(raw)
-            if not plain:
+            if not plain or not self._opened:  # no room for the one before: what follows belongs to no session
                 break
             self.data(raw, messages, arrived_us)
             taken += 1

@@ -32,7 +32,7 @@ static Outcome parts_of(const Json *object, const char *const *names, int count,
         if ((at = json_name(at, end, &name)) == NULL || (at = json_value(at, end, &value, 0)) == NULL) return UNUSUAL;
         int number = 0;
         while (number < count && !json_is(&name, names[number], (Py_ssize_t)strlen(names[number]))) number++;
-        if (number == count || value.kind != WHOLE || found & 1 << number) return UNUSUAL;
+        if (number == count || value.kind != WHOLE) return UNUSUAL;
         found |= 1 << number;
         numbers[number] = value.of.whole;
         if ((more = json_more(&at, '}')) < 0) return UNUSUAL;
@@ -91,7 +91,7 @@ static Outcome put_value(Buffer *out, const Field *field, const Json *value, int
 
 /* ---- the entity ---- */
 
-/* Sorts the members by field. A null is an absent field, whatever its name; no name may come twice. */
+/* Sorts the members by field. A null is an absent field, whatever its name. */
 static const char *collect(const ValueEncoder *self, const char *at, const char *end, Json *members) {
     at = json_blank(at);
     if (*at++ != '{') return NULL;
@@ -99,8 +99,8 @@ static const char *collect(const ValueEncoder *self, const char *at, const char 
         Json name, value;
         if ((at = json_name(at, end, &name)) == NULL || (at = json_value(at, end, &value, 0)) == NULL) return NULL;
         int number = words_find(&self->names, name.text, name.of.size);
-        if (number < 0 ? value.kind != NOTHING : members[number].kind != ABSENT) return NULL;
-        if (number >= 0) members[number] = value;
+        if (number < 0 && value.kind != NOTHING) return NULL;
+        if (number >= 0) members[number] = value; /* of two of a name, the second counts */
         if ((more = json_more(&at, '}')) < 0) return NULL;
     }
     return at;

@@ -110,7 +110,7 @@ static Outcome read_change(Express *self, const char **from, const char *end) {
                 type = value;
                 lane = &self->lanes[number];
             } else if (JSON_IS(&name, "eventType")) {
-                if (event.kind != ABSENT || value.kind != TEXT || JSON_IS(&value, "Deleted")) return UNUSUAL;
+                if (value.kind != TEXT || JSON_IS(&value, "Deleted")) return UNUSUAL;
                 event = value;
             }
         }

@@ -112,7 +112,7 @@ static const char *read_number(const char *from, Json *value) {
     at = read_digits(at, &digits, &count);
     int whole = count;
     if (*at != '.' && *at != 'e' && *at != 'E') {
-        if (digits < 0 || (digits == 0 && *from == '-')) return NULL; /* what -0 is, readers disagree about */
+        if (digits < 0) return NULL;
         value->kind = WHOLE;
         value->of.whole = *from == '-' ? -digits : digits;
         return at;

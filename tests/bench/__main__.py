@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.bench.base import checkout, ratios
+from tests.bench.busy import busy
 from tests.bench.figures import machine, table
 from tests.bench.latency import MODES, latency
 from tests.bench.rig import CPUS, SAY, on
@@ -27,6 +28,7 @@ from tests.bench.starting import starting
 PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, dict[str, Any]]]] = {
     "saturated": saturated,
     "latency": latency,
+    "busy": busy,
     "starting": starting,
 }
 

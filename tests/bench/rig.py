@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import aiohttp
 import orjson
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -95,6 +96,12 @@ async def events(stage: Stage) -> int:
     while (status := await stage.status()) is None:
         stage.check()
     return sum(s["events"] for s in status["shards"])
+
+
+async def sessions(stage: Stage) -> list[dict[str, Any]]:
+    """The simulator's ledger of sockets."""
+    async with aiohttp.ClientSession() as http, http.get(f"{stage.control_url}/ledger/sessions") as answer:
+        return [orjson.loads(line) for line in (await answer.read()).splitlines()]
 
 
 async def until(stage: Stage, count: Callable[[], Awaitable[int]], wanted: int) -> None:
