@@ -49,10 +49,20 @@ def read_any(message: Any, known: list[Row], unknown: list[Unmapped]) -> None:
             unknown.append(Unmapped(part.name or part.reason, None, part.name if in_list else None, in_list, part.raw))
 
 
-def frame_reader(read: Callable[[list[Any]], Reading] = read_rows) -> Reader:
-    """The reader of the broker's frames.
+def read_events(raw: bytes) -> tuple[bool, list[Any] | None]:
+    """Whether a frame holds nothing but events, and its messages then; hot."""
+    messages = forward.events(raw)
+    return messages is not None, messages
+
+
+def frame_reader(
+    read: Callable[[list[Any]], Reading] = read_rows,
+    events: Callable[[bytes], tuple[bool, list[Any] | None]] = read_events,
+) -> Reader:
+    """The reader of the broker's frames, in Python or compiled.
 
     Args:
-        read: messages to rows, in Python or compiled.
+        read: messages to rows.
+        events: see `Reader`.
     """
-    return Reader(messages=_messages, rows=read)
+    return Reader(messages=_messages, events=events, rows=read)

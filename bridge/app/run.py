@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
@@ -12,7 +13,6 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from bridge.app import cluster as parts
 from bridge.app import garbage, implementation
-from bridge.app.reading import frame_reader
 from bridge.app.shards import VERSION, Shared, build
 from bridge.app.source import broker, plan, warn_of_unknown_types
 from bridge.config import Settings
@@ -25,6 +25,7 @@ from bridge.operate.http import served
 from bridge.operate.metrics import ShardView
 from bridge.shard.fleet import Fleet
 from bridge.shard.patience import Patience
+from bridge.source.budget import BudgetLimits, OnNews
 from bridge.source.conversation import ShardSource
 from bridge.source.spare import SpareSource
 from bridge.speed.choice import IMPLEMENTATION, REASON
@@ -35,19 +36,60 @@ KAFKA_PATIENCE_S = 5.0
 """So long we wait for a first look at the topics before the sockets open without it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What binds a process to others that work beside it.
+
+    Attributes:
+        limits: its share of what all may do at the broker.
+        on_listening: told the address of the HTTP endpoints.
+        on_news: told what the broker refuses here, see `Budget.on_news`.
+    """
+
+    limits: BudgetLimits
+    on_listening: Callable[[str], None]
+    on_news: OnNews
+
+
+def about(settings: Settings) -> dict[str, Any]:
+    """What identifies a run, in the log and in `/status`."""
+    return {
+        "prefix": settings.prefix,
+        "implementation": IMPLEMENTATION,
+        "environment": settings.source.environment,
+        "delivery": settings.kafka.delivery,
+        "bootstrap_servers": settings.kafka.bootstrap_servers,
+        "divisor": settings.sharding.divisor,
+        "remainders": list(settings.sharding.remainders),
+    }
+
+
+def process_metrics() -> CollectorRegistry:
+    """Python's own metrics of this process."""
+    registry = CollectorRegistry(auto_describe=False)
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
+
+
 class Bridge:
     """One bridge process.
+
+    Args:
+        part: if it works beside others; None if it is alone.
 
     Attributes:
         shards: the numbers of every shard, once `run()` has begun.
         address: of the HTTP endpoints, once they are served.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, part: Part | None = None) -> None:
         self.shards: list[ShardView] = []
         self.address = ""
-        self._settings = settings
-        self._broker = broker(settings)
+        self._settings, self._part = settings, part
+        self._broker = broker(settings, part.limits if part else None)
+        if part is not None:
+            self._broker.budget.on_news = part.on_news
         self._plans = {remainder: plan(settings, remainder) for remainder in settings.sharding.remainders}
         self._stop = asyncio.Event()
         self._fleet: Fleet | None = None
@@ -59,22 +101,24 @@ class Bridge:
         if self._fleet is not None:
             self._fleet.stop()
 
+    def hear(self, what: str, seconds: float) -> None:
+        """Do what the `on_news` of a process beside this one has told."""
+        self._broker.budget.hear(what, seconds)
+
     async def run(self) -> None:
         """Bridge until `stop()`.
 
         Raises:
             BridgeError: as its exit code says.
         """
-        self._logger.info("starting", version=VERSION, **self._about(), accelerator=REASON)
+        self._logger.info("starting", version=VERSION, **about(self._settings), accelerator=REASON)
         warn_of_unknown_types(self._settings)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._broker)
             cluster, patience = parts.cluster(self._settings), Patience(self._logger)
             checking = self._background(stack, patience.wait_for("check_topics", lambda: self._check(cluster)))
             framing = self._background(stack, self._framing(checking, patience))
-            shared = Shared(
-                self._settings, cluster, frame_reader(implementation.READ_ROWS), lambda: asyncio.shield(framing)
-            )
+            shared = Shared(self._settings, cluster, implementation.READER, lambda: asyncio.shield(framing))
             built = [
                 build(shared, r, ShardSource(self._broker, wanted), SpareSource(self._broker, wanted))
                 for r, wanted in self._plans.items()
@@ -117,13 +161,15 @@ class Bridge:
 
     async def _serve(self, stack: AsyncExitStack, shared: Shared) -> None:
         http = self._settings.http
-        about = {"version": VERSION, **self._about()}
+        described = {"version": VERSION, **about(self._settings)}
         registry = self._registry(shared)
         token = http.admin_token.get_secret_value() if http.admin_token is not None else None
         self.address = await stack.enter_async_context(
-            served(http.host, http.port, self.shards, registry, about, token)
+            served(http.host, http.port, self.shards, registry, described, token)
         )
         self._logger.info("listening", http=self.address)
+        if self._part is not None:
+            self._part.on_listening(self.address)
 
     async def _run_fleet(self, fleet: Fleet) -> None:
         try:
@@ -133,24 +179,9 @@ class Bridge:
             raise
         self._logger.info("stopped", reason="asked to")
 
-    def _about(self) -> dict[str, Any]:
-        settings = self._settings
-        return {
-            "prefix": settings.prefix,
-            "implementation": IMPLEMENTATION,
-            "environment": settings.source.environment,
-            "delivery": settings.kafka.delivery,
-            "bootstrap_servers": settings.kafka.bootstrap_servers,
-            "divisor": settings.sharding.divisor,
-            "remainders": list(settings.sharding.remainders),
-        }
-
     def _registry(self, shared: Shared) -> CollectorRegistry:
-        registry = CollectorRegistry(auto_describe=False)
+        registry = process_metrics()
         registry.register(ShardCollector(self.shards, shared.drift, self._source_view(), shared.clock.epoch_us))
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        GCCollector(registry=registry)
         return registry
 
     def _source_view(self) -> SourceView:

@@ -14,7 +14,7 @@ import structlog
 
 from bridge.app import cluster as parts
 from bridge.app.audits import audits
-from bridge.app.implementation import ENCODER, ENVELOPES, RECONCILER, RECORDS
+from bridge.app.implementation import ENCODER, ENVELOPES, EXPRESS, RECONCILER, RECORDS
 from bridge.app.pressure import spool
 from bridge.changes.absence import Absence, Brake
 from bridge.changes.audit import Auditor
@@ -43,6 +43,7 @@ from bridge.operate.metrics import ShardView
 from bridge.shard.assembly import Assembler
 from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
+from bridge.shard.frames import Frames
 from bridge.shard.letters import LetterDesk
 from bridge.shard.patience import Patience
 from bridge.shard.ports import Source, Spares
@@ -144,6 +145,7 @@ def build(shared: Shared, shard: int, source: Source, spares: Spares | None = No
         log=log,
         take_up=_take_up(shared, stats, log, memory, known, reconciler, patience, logger),
         delete_quiet_s=settings.snapshot.delete_quiet_s,
+        events=shared.reader.events,
         patience=patience,
         clock=clock,
         stats=stats,
@@ -309,12 +311,25 @@ def _assembler(
     past = Past(memory.state, [name for name, kind in known.items() if kind.lifecycle is Lifecycle.SESSION])
     brake = Brake(settings.snapshot.delete_share)
     absence = Absence(memory.state, memory.held, past, known, _requested(settings), brake)
-    return Assembler(
+    envelopes, control = ENVELOPES(origin, epoch, types, topic.state), Control(topic, framing)
+    frames = Frames(
         state=memory.state,
         reconciler=reconciler,
         reader=shared.reader,
-        envelopes=ENVELOPES(origin, epoch, types, topic.state),
-        control=Control(topic, framing),
+        envelopes=envelopes,
+        control=control,
+        past=past,
+        met=shared.met,
+        express=EXPRESS and EXPRESS(reconciler, envelopes, past),
+        shard=shard,
+        divisor=settings.sharding.divisor,
+    )
+    return Assembler(
+        frames=frames,
+        state=memory.state,
+        reconciler=reconciler,
+        envelopes=envelopes,
+        control=control,
         codec=codec,
         originals=memory.originals,
         past=past,
@@ -324,8 +339,6 @@ def _assembler(
         auditor=Auditor(memory.state, memory.held, past, absence, reconciler),
         archive=settings.kafka.archive == "tombstone",
         state_topic=topic.state,
-        shard=shard,
-        divisor=settings.sharding.divisor,
     )
 
 

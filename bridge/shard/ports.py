@@ -48,6 +48,12 @@ class Listener(Protocol):
     def data(self, raw: bytes, messages: list[Any], arrived_us: int) -> None:
         """A frame with data has arrived."""
 
+    def straight(self, frames: list[bytes], start: int, arrived_us: int) -> int:
+        """Frames have arrived that nobody has read; how many were taken, from `start` on, one after the other.
+
+        None is taken that holds anything but `props` events; `data` brings it instead, unless it is for the session.
+        """
+
     def synced(self) -> None:
         """The syncrequest has gone out."""
 

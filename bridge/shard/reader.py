@@ -19,10 +19,13 @@ class Reader:
 
     Attributes:
         messages: raw frame -> its messages; exactly, number by number, if told so.
+        events: raw frame -> whether it is known to hold nothing but events, and its messages, if they have been read
+            for that.
         rows: messages -> rows and what is not understood.
     """
 
     messages: Callable[[bytes, bool], list[Any]]
+    events: Callable[[bytes], tuple[bool, list[Any] | None]]
     rows: Callable[[list[Any]], Reading]
 
     def watched(self, audit: Audit | None) -> Reader:

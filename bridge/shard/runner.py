@@ -22,6 +22,7 @@ from bridge.kafka.statelog import OnEntity, Restored
 from bridge.shard.audit import Audits
 from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
+from bridge.shard.delay import Delay
 from bridge.shard.letters import Work
 from bridge.shard.notes import (
     AbsenceDue,
@@ -78,14 +79,14 @@ class Runner:
         take_up: TakeUp,
         patience: Patience,
         delete_quiet_s: float,
+        events: Callable[[bytes], tuple[bool, list[Any] | None]],
         clock: Clock,
         stats: ShardStats,
         audits: Audits,
         logger: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self.stats = stats
-        self._delete_quiet_s = delete_quiet_s
-        self._absence_due: asyncio.TimerHandle | None = None
+        self._events, self._absence = events, Delay(delete_quiet_s, self._absence_is_due)
         self._completed_ms = 0
         self._source, self._log, self._take_up, self._patience = source, log, take_up, patience
         self._clock, self._logger, self._audits = clock, logger, audits
@@ -236,7 +237,7 @@ class Runner:
                 told_us = heard_us
 
     def _ended(self, lost: SessionLost, heard_us: int) -> None:
-        self._forget_absence()
+        self._absence.forget()
         self._audits.interrupt()
         stopped = lost.cause == "stopped"
         self.stats.session_open = False
@@ -267,12 +268,29 @@ class Runner:
 
     # Listener: called by the conversation
 
-    def data(self, raw: bytes, messages: list[Any], arrived_us: int) -> None:
-        """Hand a frame to the writer, or give the session up if there is no room left; hot."""
+    def data(self, raw: bytes, messages: list[Any] | None, arrived_us: int) -> None:
+        """Hand a frame to the writer, or give the session up if there is no room left; hot.
+
+        Args:
+            messages: None if they are to be read when its turn comes.
+        """
         self._frame_number += 1
         if not self._channel.put(Frame(self._frame_number, raw, messages, arrived_us)):
             self._overflow()
         self.stats.waiting_bytes = self._channel.waiting_bytes
+
+    def straight(self, frames: list[bytes], start: int, arrived_us: int) -> int:
+        """Have frames taken by the writer at once, from their bytes; where it cannot, let them wait; hot."""
+        taken = self._channel.put_straight(frames, start, self._frame_number + 1, arrived_us)
+        self._frame_number += taken
+        self.stats.waiting_bytes = self._channel.waiting_bytes
+        for raw in frames[start + taken :]:
+            plain, messages = self._events(raw)
+            if not plain or not self._opened:  # no room for the one before: what follows belongs to no session
+                break
+            self.data(raw, messages, arrived_us)
+            taken += 1
+        return taken
 
     def synced(self) -> None:
         """A new session begins in the order of things."""
@@ -286,14 +304,13 @@ class Runner:
 
     def snapshot_part(self) -> None:
         """A part after the snapshot was taken to be complete: what is missing is judged that much later."""
-        if self._absence_due is not None:
-            self._wait_for_absence()
+        self._absence.put_off()
 
     def snapshot_completed(self, rows: Mapping[str, int]) -> None:
         """The snapshot is as complete as can be known."""
         self.stats.phase = "live"
         self._completed_ms = self._clock.epoch_us() // 1000
-        self._wait_for_absence()
+        self._absence.begin()
         self._put(SnapshotCompleted(rows))
         self._logger.info(
             "snapshot_completed",
@@ -302,19 +319,8 @@ class Runner:
             seconds=round(self._clock.monotonic() - self._session_began, 3),
         )
 
-    def _wait_for_absence(self) -> None:
-        self._forget_absence()
-        loop = asyncio.get_running_loop()
-        self._absence_due = loop.call_later(self._delete_quiet_s, self._absence_is_due)
-
     def _absence_is_due(self) -> None:
-        self._absence_due = None
         self._put(AbsenceDue(self._completed_ms))
-
-    def _forget_absence(self) -> None:
-        if self._absence_due is not None:
-            self._absence_due.cancel()
-            self._absence_due = None
 
     # Pressure
 
@@ -338,7 +344,7 @@ class Runner:
             "session_given_up", cause=lost.cause, dropped_frames=dropped.frames + refused, dropped_bytes=dropped.bytes
         )
         if self._opened and self._conversation is not None:
-            self._forget_absence()
+            self._absence.forget()
             ended = SessionEnded(lost.cause, None, lost.reason, self._conversation.heard_us // 1000)
             self._put(ended.cut(dropped.first_us // 1000, dropped.latest + refused) if dropped.frames else ended)
             self._opened = False

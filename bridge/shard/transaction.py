@@ -18,7 +18,7 @@ class Transaction:
         head: where the shard stands when it is committed.
         batches: records by topic, the state topic's last.
         frames, changes: how many of each it holds.
-        taken: bytes that were taken from the channel for it.
+        taken: bytes of the frames that were taken for it, whatever became of them.
         completed: snapshots completed in it.
         oldest_us: arrival of its oldest frame, 0 if it has none.
         archived: lone tombstones by topic; written before `batches`.

@@ -16,7 +16,7 @@ import structlog
 from bridge.errors import OutcomeUnknown
 from bridge.kafka.statelog import Head
 from bridge.shard.assembly import Assembler
-from bridge.shard.channel import Channel, weigh
+from bridge.shard.channel import Channel
 from bridge.shard.claim import Claim
 from bridge.shard.notes import Frame
 from bridge.shard.ports import Clock, Log
@@ -24,11 +24,13 @@ from bridge.shard.stats import ShardStats
 from bridge.shard.transaction import Transaction
 from bridge.shard.turns import Turns
 
-MOST_BYTES = 8 * 1024 * 1024
-"""Frames put into one transaction, as the channel counts them (some 2,000 events): more would only make it later."""
-PLENTY_BYTES = 256 * 1024
-"""Who has so much to write, as the channel counts it (some 32 kB of frames), waits for no turn; and so much that had to
-wait in the channel is put together while the transaction before is on its way."""
+MOST_BYTES = 2 * 1024 * 1024
+"""Frames put into one transaction (some 5,000 events): more would only make it later."""
+PLENTY_BYTES = 32 * 1024
+"""Who has so much to write waits for no turn."""
+WAITED_BYTES = 256 * 1024
+"""So much that had to wait in the channel, as that counts it, is put together while the transaction before is on its
+way."""
 LOOK_S = 5.0
 
 
@@ -88,20 +90,47 @@ class Writer:
         finally:
             self._channel.straight = None
 
-    def _take(self, frame: Frame) -> bool:
-        """Put a frame into the next transaction as it arrives; hot. In the socket's callback, so errors go to `run`."""
+    # For the channel, in the socket's callback: so errors go to `run`, which raises them before anything is written.
+
+    @property
+    def taken_bytes(self) -> int:
+        """Of the frames in the next transaction."""
+        return self._next.taken
+
+    def take(self, frame: Frame) -> bool:
+        """Put a frame into the next transaction as it arrives; hot."""
         transaction = self._next
         if transaction.taken >= MOST_BYTES:
             return False
         try:
-            if not self._assembler.take(frame, transaction, self._clock.epoch_us() // 1000):
+            if not self._assembler.frames.take(frame, transaction, self._clock.epoch_us() // 1000):
                 return False
-        except Exception as error:  # noqa: BLE001 - raised by `run` before anything of it is written
+        except Exception as error:  # noqa: BLE001 - as above
             self._broken = error
-        transaction.taken += weigh(frame)
+        transaction.taken += len(frame.raw)
         if self._idle:
             self._channel.wake()
         return True
+
+    def take_unread(self, frames: list[bytes], start: int, number: int, arrived_us: int) -> int:
+        """Put frames into the next transaction as they arrive; hot."""
+        transaction = self._next
+        if transaction.taken >= MOST_BYTES:
+            return 0
+        now_ms, at = self._clock.epoch_us() // 1000, start
+        try:
+            take = self._assembler.frames.take_unread
+            while at < len(frames) and (
+                taken := take(frames, at, number + at - start, arrived_us, transaction, now_ms)
+            ):
+                at += taken
+        except Exception as error:  # noqa: BLE001 - as above
+            self._broken, at = error, len(frames)
+        if at > start:
+            transaction.taken += sum(map(len, frames[start:at]))
+            if self._idle:
+                self._channel.wake()
+        return at - start
 
     def _raise_what_broke(self) -> None:
         if self._broken is not None:
@@ -119,7 +148,6 @@ class Writer:
     def _only_duplicates_came(self) -> None:
         """So far the next transaction is empty, however much was taken for it."""
         self._next.taken = self._next.oldest_us = 0
-        self._channel.ahead_bytes = 0
 
     async def _pace(self) -> None:
         delay = self._not_before - self._clock.monotonic()
@@ -134,12 +162,11 @@ class Writer:
             if not transaction.empty:
                 return
             transaction.ends = await self._claim.ends()
-        waiting = channel.bytes
         channel.straight = None  # what comes meanwhile follows
         items = channel.take(MOST_BYTES - transaction.taken)
-        transaction.taken += waiting - channel.bytes
+        transaction.taken += sum(len(item.raw) for item in items if type(item) is Frame)
         await self._assembler.add(items, transaction, self._clock.epoch_us() // 1000)
-        channel.straight = self._take
+        channel.straight = self
 
     async def _write(self) -> Head:
         """Commit the next transaction, while the one after is put together; gives where the shard stands then."""
@@ -149,13 +176,13 @@ class Writer:
         self._raise_what_broke()
         self._assembler.close(transaction)
         self._next = following = self._assembler.begin(transaction.head)
-        self._channel.straight, self._channel.ahead_bytes = self._take, 0
+        self._channel.straight = self
         began = self._clock.monotonic()
         committing = asyncio.create_task(self._commit(transaction))
         committing.add_done_callback(lambda _: self._channel.wake())
         try:
             while not committing.done() and following.taken < MOST_BYTES:
-                if await self._channel.wait(LOOK_S, PLENTY_BYTES):
+                if await self._channel.wait(LOOK_S, WAITED_BYTES):
                     if self._channel.alone:
                         break  # it is certified when everything before it has been committed
                     await self._add()

@@ -18,9 +18,11 @@ import aiohttp
 import structlog
 
 from bridge.errors import AuthorizationRefused, SessionLost
+from bridge.source import scanner
 from bridge.source.budget import Budget, BudgetLimits
 from bridge.source.credentials import Credentials
 from bridge.source.refusals import SessionLimits
+from bridge.source.scanner import Cut
 from bridge.source.tokenapi import TokenLimits
 from bridge.source.tokens import TokenKeeper, TokenTrouble
 
@@ -54,6 +56,7 @@ class Broker:
         budget: the limits that all shards share.
         token_limits: waits and bounds of getting tokens.
         token_path: where the token outlives the process; None for nowhere.
+        cut: what cuts the sockets' bytes into messages.
     """
 
     def __init__(
@@ -65,8 +68,9 @@ class Broker:
         budget: BudgetLimits,
         token_limits: TokenLimits | None = None,
         token_path: Path | None = None,
+        cut: Cut = scanner.cut,
     ) -> None:
-        self.endpoint, self.limits = endpoint, limits
+        self.endpoint, self.limits, self.cut = endpoint, limits, cut
         self.budget = Budget(time.monotonic, budget, self._long_wait)
         self._credentials, self._token_limits, self._token_path = credentials, token_limits, token_path
         self._logger = structlog.get_logger()

@@ -1,7 +1,8 @@
 """Waiting for one's turn under the server's limits, fairly and safe against cancellation.
 
 One `Budget` is shared by all shards of a process: the limits count per user and address, not per socket. Each wait is
-counted while it lasts, because it may last an hour.
+counted while it lasts, because it may last an hour. Processes that work together have a part of the limits each, and
+hand on what the server refused one of them (`on_news`, `hear`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ LONG_S = 5.0
 
 OnLong = Callable[[str, int], None]
 """Told for what somebody has been waiting long, and how many wait for it; returns at once."""
+
+OnNews = Callable[[str, float], None]
+"""Told what other processes of this user should do as well: `hold` for so many seconds, or be `throttled`."""
 
 
 class Waits:
@@ -65,10 +69,14 @@ class Waits:
 
 
 class Hold:
-    """A time in which nothing new is begun at the broker: one account has one limit, whichever shard met it."""
+    """A time in which nothing new is begun at the broker: one account has one limit, whichever shard met it.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    Args:
+        on_longer: told for how many seconds from now, whenever it is extended here.
+    """
+
+    def __init__(self, clock: Callable[[], float], on_longer: Callable[[float], None] = lambda _seconds: None) -> None:
+        self._clock, self._on_longer = clock, on_longer
         self._until = clock()
 
     @property
@@ -78,7 +86,15 @@ class Hold:
 
     def extend(self, seconds: float) -> None:
         """Begin it, or make it longer; never shorter."""
-        self._until = max(self._until, self._clock() + seconds)
+        if self.follow(seconds):
+            self._on_longer(seconds)
+
+    def follow(self, seconds: float) -> bool:
+        """The same because another process has; whether it is longer now. Not handed on: that would never end."""
+        until = self._clock() + seconds
+        longer = until > self._until
+        self._until = max(self._until, until)
+        return longer
 
 
 class Turnstile:
@@ -184,6 +200,7 @@ class Budget:
         sockets: hold one for as long as a socket is open: `async with budget.sockets.held()`.
         spare: likewise, for sockets that nobody needs.
         connect: one turn before each connection.
+        on_news: told what the server has refused here, for other processes of the same user.
     """
 
     def __init__(
@@ -195,7 +212,8 @@ class Budget:
         limits = limits or BudgetLimits()
         self._clock = clock
         self._pace = ConnectPace(limits.connect_burst, rate=limits.connect_rate)
-        self.hold = Hold(clock)
+        self.on_news: OnNews = lambda _what, _seconds: None
+        self.hold = Hold(clock, lambda seconds: self.on_news("hold", seconds))
 
         def turnstile(what: str, limit: Limit) -> Turnstile:
             return Turnstile(limit, clock, self.hold, Waits(what, clock, on_long))
@@ -211,6 +229,14 @@ class Budget:
     def connect_throttled(self) -> None:
         """The server answered 429 to a connection: all shards slow down."""
         self._pace.throttled(self._clock())
+        self.on_news("throttled", 0.0)
+
+    def hear(self, what: str, seconds: float) -> None:
+        """Do what the `on_news` of another process has told."""
+        if what == "hold":
+            self.hold.follow(seconds)
+        elif what == "throttled" and not self.hold.wait_s:  # refused together is one refusal
+            self._pace.throttled(self._clock())
 
     def audit_hindrance(self) -> str | None:
         """Why nobody should open a socket that is not needed now; None if there is room for one.

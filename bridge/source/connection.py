@@ -22,7 +22,8 @@ from websockets.protocol import OPEN, Event
 from websockets.streams import StreamReader
 
 from bridge.errors import SessionLost, Unread
-from bridge.source.scanner import Scanner
+from bridge.source import scanner
+from bridge.source.scanner import Cut, Scanner
 
 # websockets writes whole frames into its debug log, and one of ours holds the token: its level is fixed here.
 _logger = logging.getLogger("bridge.source.connection")
@@ -42,8 +43,8 @@ class Sink(Protocol):
     def heard(self) -> None:
         """Some bytes arrived."""
 
-    def message(self, raw: bytes) -> None:
-        """A whole message arrived."""
+    def messages(self, raws: list[bytes]) -> None:
+        """Whole messages arrived, one right after the other."""
 
     def closed(self, connection: FeedConnection) -> None:
         """No message will come any more; may be told more than once."""
@@ -52,9 +53,9 @@ class Sink(Protocol):
 class FeedConnection(ClientConnection):
     """The connection; see the module."""
 
-    def __init__(self, sink: Sink, most_bytes: int, protocol: ClientProtocol, **options: Any) -> None:
+    def __init__(self, sink: Sink, most_bytes: int, cut: Cut, protocol: ClientProtocol, **options: Any) -> None:
         super().__init__(protocol, **options)
-        self._sink, self._most_bytes = sink, most_bytes
+        self._sink, self._most_bytes, self._cut = sink, most_bytes, cut
         self._fragments: list[bytes] = []
         self._discarded = bytearray()
         self._scanner: Scanner | None = None
@@ -111,7 +112,7 @@ class FeedConnection(ClientConnection):
         elif event.opcode not in DATA_OPCODES:
             super().process_event(event)
         elif event.fin and not self._fragments:
-            self._sink.message(bytes(event.data))
+            self._sink.messages([bytes(event.data)])
         else:
             self._assemble(event)
 
@@ -138,7 +139,7 @@ class FeedConnection(ClientConnection):
         length = found + len(END_OF_HEAD) - (len(seen) - len(data))
         super().data_received(data[:length])
         if self.response is not None and self.protocol.handshake_exc is None:
-            self._scanner = Scanner(self._most_bytes, self._sink.message, self._control)
+            self._scanner = Scanner(self._most_bytes, self._sink.messages, self._control, self._cut)
             self._scan(self._scanner, data[length:])
         elif data[length:]:
             super().data_received(data[length:])
@@ -177,7 +178,7 @@ class FeedConnection(ClientConnection):
         self._fragments.append(bytes(frame.data))
         if frame.fin:
             whole, self._fragments = b"".join(self._fragments), []
-            self._sink.message(whole)
+            self._sink.messages([whole])
 
 
 class _Connect(connect):
@@ -196,6 +197,7 @@ async def open_connection(
     open_timeout_s: float,
     close_timeout_s: float,
     frame_bytes: int,
+    cut: Cut = scanner.cut,
 ) -> None:
     """Connect and upgrade; the sink is told before the first message.
 
@@ -212,6 +214,6 @@ async def open_connection(
         close_timeout=close_timeout_s,
         max_size=frame_bytes,
         logger=_logger,
-        create_connection=cast("Any", functools.partial(FeedConnection, sink, frame_bytes)),
+        create_connection=cast("Any", functools.partial(FeedConnection, sink, frame_bytes, cut)),
         **options,
     )

@@ -25,6 +25,12 @@ class Listener(Protocol):
     def data(self, raw: bytes, messages: list[Any], arrived_us: int) -> None:
         """A frame with data has arrived."""
 
+    def straight(self, frames: list[bytes], start: int, arrived_us: int) -> int:
+        """Frames have arrived that nobody has read; how many were taken, from `start` on, one after the other.
+
+        None is taken that holds anything but `props` events; `data` brings it instead, unless it is for the session.
+        """
+
     def synced(self) -> None:
         """The syncrequest has gone out."""
 
@@ -123,9 +129,11 @@ class Conversation:
                 endpoint.socket_url,
                 lambda now: Session(self._plan, token, now=now, limits=broker.limits),
                 on_data=self._listener.data,
+                straight=self._listener.straight,
                 on_event=self._on_event,
                 ssl=endpoint.tls if endpoint.socket_url.startswith("wss:") else None,
                 proxy=endpoint.proxy or True,
+                cut=broker.cut,
             )
             lost = await self._socket.run()
         broker.learn(lost, token)

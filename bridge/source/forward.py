@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import orjson
+
 from bridge.source.frames import elements
 from bridge.source.messages import Penalty, business_failure
 
 AUTHORIZE_ID: Final = 0
 """The customary id of `authorize`; syncrequests get ids above it (protocol section 4)."""
+
+
+_read = orjson.loads
 
 
 def carries_data(message: Any) -> bool:
@@ -40,6 +45,23 @@ def messages(raw: bytes, *, exact: bool = False) -> list[Any]:
         ValueError: the frame cannot be read; never for one that a session has handed on.
     """
     return [message for message in elements(raw, exact=exact) if carries_data(message)]
+
+
+def events(raw: bytes) -> list[Any] | None:
+    """The messages of an array frame that holds nothing but `props` events, and something; None for every other; hot.
+
+    Nearly all frames are such, so this costs nothing but the parsing and one look at each message.
+    """
+    if raw[:2] != b"a[":
+        return None
+    try:
+        found: list[Any] = _read(raw[1:])
+        for message in found:
+            if message.get("e") != "props":
+                return None
+    except (orjson.JSONDecodeError, AttributeError):
+        return None
+    return found or None
 
 
 def is_props(message: Any) -> bool:

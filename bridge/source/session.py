@@ -17,12 +17,10 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from bridge.errors import SessionLost, Unread
 from bridge.source import batches, frames, refusals
 from bridge.source.events import Authorized, Ended, Penalized, SessionEvent, SnapshotPart, SyncSent
-from bridge.source.forward import AUTHORIZE_ID, carries_data
+from bridge.source.forward import AUTHORIZE_ID, carries_data, events
 from bridge.source.frames import Kind
 from bridge.source.messages import Penalty, Response, Shutdown, business_failure
 from bridge.source.plan import SyncPlan
@@ -31,7 +29,6 @@ from bridge.source.snapshot import SnapshotTally
 from bridge.source.states import NEXT, Signal, State
 
 _NEVER = math.inf
-_read = orjson.loads
 
 
 class Session:
@@ -70,6 +67,14 @@ class Session:
     def __repr__(self) -> str:
         return f"Session({self.state.value}, remainder={self.plan.remainder}, lost={self.lost})"
 
+    @property
+    def is_live(self) -> bool:
+        """Whether frames that hold nothing but `props` events may be taken without being shown to the session.
+
+        All of them are for the consumer then, and change nothing here; `heard` must be told of them.
+        """
+        return self.state is State.SYNCED
+
     # What comes in
 
     def opened(self, now: float) -> None:
@@ -90,18 +95,8 @@ class Session:
         """
         self._heard_at = now
         self.rewritten = None
-        if self.state is State.SYNCED and raw.startswith(b"a[") and len(raw) <= self._frame_bytes:
-            # Nearly all frames end here, so it costs nothing but the parsing and one look at each message.
-            try:
-                messages: list[Any] = _read(raw[1:])
-                for message in messages:
-                    if message.get("e") != "props":
-                        break
-                else:
-                    return messages or None
-            except (orjson.JSONDecodeError, AttributeError):
-                pass  # not plain: read with all care below
-        return self._receive_with_care(raw, now)
+        plain = events(raw) if self.state is State.SYNCED and len(raw) <= self._frame_bytes else None
+        return plain or self._receive_with_care(raw, now)
 
     def heard(self, now: float) -> None:
         """Some bytes arrived, though not yet a whole frame: the server lives."""

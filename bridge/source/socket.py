@@ -17,14 +17,19 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.errors import SessionLost
+from bridge.source import scanner
 from bridge.source.connection import FeedConnection, open_connection
 from bridge.source.events import SessionEvent
+from bridge.source.scanner import Cut
 from bridge.source.session import Session
 from bridge.source.states import State
 from bridge.source.upgrade import connection_failed
 
 OnData = Callable[[bytes, list[Any], int], None]
 """Told a frame with data: the frame, its messages for `rows()`, its arrival in epoch microseconds."""
+Straight = Callable[[list[bytes], int, int], int]
+"""Offered frames of a live session that nobody has read, where to begin, and their arrival; says how many it took, one
+after the other. It takes none that holds anything but `props` events, for that may be the session's business."""
 
 
 STALL_S, CATCH_UP_S = 0.5, 1.0
@@ -44,12 +49,14 @@ class SocketConversation:
         url: `wss://...` (or `ws://...`, which the configuration allows for loopback).
         make_session: makes the session, told the loop's time when connecting begins.
         on_data: see `OnData`; must return at once.
+        straight: see `Straight`; likewise.
         on_event: told what happened, in order; must return at once.
         ssl: TLS settings; None takes the system's for `wss://`.
         proxy: True takes the environment's proxy, False or None none, a text that one.
         open_timeout_s: for connecting and upgrading.
         close_timeout_s: for the closing handshake when we end the session on purpose.
         wall_us: the clock for arrival times.
+        cut: what cuts the server's bytes into messages.
     """
 
     def __init__(
@@ -58,17 +65,19 @@ class SocketConversation:
         make_session: Callable[[float], Session],
         *,
         on_data: OnData,
+        straight: Straight,
         on_event: Callable[[SessionEvent], None],
         ssl: tls.SSLContext | None = None,
         proxy: str | bool | None = True,
         open_timeout_s: float = 10.0,
         close_timeout_s: float = 1.0,
         wall_us: Callable[[], int] = epoch_us,
+        cut: Cut = scanner.cut,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._url, self._ssl, self._proxy = url, ssl, proxy
+        self._url, self._ssl, self._proxy, self._cut = url, ssl, proxy, cut
         self._open_timeout_s, self._close_timeout_s = open_timeout_s, close_timeout_s
-        self._on_data, self._on_event, self._wall_us = on_data, on_event, wall_us
+        self._on_data, self._straight, self._on_event, self._wall_us = on_data, straight, on_event, wall_us
         self.session = make_session(self._loop.time())
         self._connection: FeedConnection | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -156,16 +165,18 @@ class SocketConversation:
         self._heard_us = self._wall_us()
         self.session.heard(self._now)
 
-    def message(self, raw: bytes) -> None:
-        """One whole message."""
-        session = self.session
+    def messages(self, raws: list[bytes]) -> None:
+        """Whole messages, one right after the other; hot."""
+        session, at = self.session, 0
         try:
-            messages = session.receive(raw, self._now)
-            if messages:
-                self._on_data(session.rewritten or raw, messages, self._heard_us)
+            while at < len(raws):
+                if session.is_live:
+                    at += self._straight(raws, at, self._heard_us)
+                if at < len(raws):
+                    self._message(raws[at])
+                    at += 1
         except Exception as error:  # noqa: BLE001  told to whoever runs us, instead of to the loop's log
             self._crash(error)
-        if session.pending:
             self._settle()
 
     def closed(self, connection: FeedConnection) -> None:
@@ -175,6 +186,14 @@ class SocketConversation:
         self._settle()
 
     # Inside
+
+    def _message(self, raw: bytes) -> None:
+        session = self.session
+        messages = session.receive(raw, self._now)
+        if messages:
+            self._on_data(session.rewritten or raw, messages, self._heard_us)
+        if session.pending:
+            self._settle()
 
     async def _connect(self) -> None:
         opening = asyncio.ensure_future(
@@ -186,6 +205,7 @@ class SocketConversation:
                 open_timeout_s=self._open_timeout_s,
                 close_timeout_s=self._close_timeout_s,
                 frame_bytes=self.session.limits.frame_bytes,
+                cut=self._cut,
             )
         )
         try:

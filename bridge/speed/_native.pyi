@@ -55,6 +55,32 @@ class Live:
         """
 
 @final
+class Express:
+    def __new__(
+        cls,
+        live: Live,
+        splicer: Splicer,
+        pasts: dict[str, tuple[dict[int, list[int]], dict[int, int]]],
+        largest: int,
+    ) -> Express: ...
+    def take(
+        self,
+        frames: list[bytes],
+        start: int,
+        number: int,
+        received_us: int,
+        now_ms: int,
+        seq: int,
+        batches: dict[str, Any],
+        /,
+    ) -> tuple[int, int, int, int, int, int]:
+        """Frames from `start` on, up to one that holds anything unusual.
+
+        Returns:
+            How many, the last seq used; live events, unchanged ones, those of own and those of foreign owners.
+        """
+
+@final
 class Records:
     def __new__(cls, batch_bytes: int) -> Records: ...
     def append(self, record: tuple[bytes, bytes | None], /) -> None: ...
@@ -64,4 +90,6 @@ class Records:
     def chunk(self, number: int, /) -> tuple[int, bytearray]:
         """How many records are in it, and the batch; its first 61 bytes are zeros, for the head."""
 
+def cut(data: bytes, at: int, most_bytes: int, /) -> tuple[list[bytes], int, int]: ...
+def only_events(raw: bytes, /) -> bool: ...
 def read_rows(messages: list[Any], first: int, rows: list[Any], /) -> int: ...

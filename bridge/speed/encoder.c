@@ -1,33 +1,9 @@
 /* ValueEncoder: from a decoded entity to the Avro bytes of its Value, by a table made from the schema. */
 
-#include "native.h"
-
-typedef enum { LONG, DOUBLE, BOOLEAN, STRING, ENUM, MILLIS, DAYS, TIME, NOT_HERE } Kind;
+#include "parts.h"
 
 static const char *const KINDS[] = {"long", "double", "boolean", "string", "enum",
                                     "timestamp-millis", "date", "time-millis", NULL};
-
-#define MOST_FIELDS 256
-#define EXACT 9007199254740992.0 /* 2**53: no float below it can be an integer that was rounded on the way in */
-
-typedef struct {
-    PyObject *name;
-    const char *text; /* of name */
-    Py_ssize_t size;
-    Py_hash_t hash;
-    Kind kind;
-    PyObject *symbols; /* of an enum: its symbols, each with its finished bytes */
-} Field;
-
-typedef struct {
-    PyObject_HEAD
-    Field *fields; /* in the order of the schema; the first is the id */
-    int count, time_field;
-    unsigned char *slots; /* open hash table of field numbers + 1, 0 is free */
-    size_t mask;
-    PyObject *year, *month, *day, *hour, *minute;
-    Buffer buffer;
-} ValueEncoder;
 
 /* ---- finding fields ---- */
 
@@ -250,6 +226,24 @@ failed:
     return NULL;
 }
 
+/* Have them found by their text. */
+static int number_symbols(Field *field) {
+    PyObject *symbol, *encoded;
+    Py_ssize_t position = 0, size;
+    if (words_make(&field->words, (int)PyDict_Size(field->symbols)) < 0) return -1;
+    if ((field->encoded = PyMem_Calloc((size_t)field->words.room + 1, sizeof *field->encoded)) == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    while (PyDict_Next(field->symbols, &position, &symbol, &encoded)) {
+        const char *text = PyUnicode_AsUTF8AndSize(symbol, &size);
+        if (text == NULL) return -1;
+        field->encoded[field->words.count] = (Word){PyBytes_AsString(encoded), PyBytes_Size(encoded)};
+        words_add(&field->words, text, size);
+    }
+    return 0;
+}
+
 /* One (name, kind, symbols or None). */
 static int describe(Field *field, PyObject *item) {
     PyObject *symbols;
@@ -265,7 +259,7 @@ static int describe(Field *field, PyObject *item) {
     field->hash = PyObject_Hash(field->name);
     for (field->kind = LONG; KINDS[field->kind] != NULL && strcmp(KINDS[field->kind], kind) != 0;) field->kind++;
     if (field->kind == ENUM && (field->symbols = encoded_symbols(symbols)) == NULL) return -1;
-    return 0;
+    return field->kind == ENUM ? number_symbols(field) : 0;
 }
 
 static int build(ValueEncoder *self, PyObject *fields) {
@@ -281,6 +275,7 @@ static int build(ValueEncoder *self, PyObject *fields) {
         PyErr_NoMemory();
         return -1;
     }
+    if (words_make(&self->names, (int)count) < 0) return -1;
     self->count = (int)count; /* from here on there is something to release */
     self->time_field = -1;
     for (int i = 0; i < self->count; i++) {
@@ -290,6 +285,7 @@ static int build(ValueEncoder *self, PyObject *fields) {
         size_t at = (size_t)field->hash & self->mask;
         while (self->slots[at] != 0) at = (at + 1) & self->mask;
         self->slots[at] = (unsigned char)(i + 1);
+        words_add(&self->names, field->text, field->size);
     }
     if (self->fields[0].kind != LONG) {
         PyErr_SetString(PyExc_ValueError, "the first field must be the id, a long");
@@ -320,7 +316,10 @@ static void encoder_dealloc(ValueEncoder *self) {
     for (int i = 0; i < self->count; i++) {
         Py_XDECREF(self->fields[i].name);
         Py_XDECREF(self->fields[i].symbols);
+        words_free(&self->fields[i].words);
+        PyMem_Free(self->fields[i].encoded);
     }
+    words_free(&self->names);
     PyMem_Free(self->fields);
     PyMem_Free(self->slots);
     Py_XDECREF(self->year);

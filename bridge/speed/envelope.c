@@ -1,32 +1,11 @@
 /* Splicer: from changes to keys, envelopes, tombstones and state records, by joining bytes into a topic's Records.
    See kafka/envelope.py, which says what the bytes mean; what a process or an epoch never changes is joined there. */
 
-#include "native.h"
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *types;     /* entity type -> (topic, key, value, state key, state value): str and four bytes */
-    PyObject *snapshots; /* word -> bytes: the word, shard, divisor, epoch */
-    PyObject *source, *state_topic;
-    PyTypeObject *records_type;
-    Buffer key, value;
-} Splicer;
-
-/* What is the same for all changes of a frame. */
-typedef struct {
-    int64_t seq, last, frame, received_us, now_ms;
-    int resend;
-    PyObject *batches, *state; /* borrowed; the caller of `add` and `batches` hold them */
-} Frame;
-
-typedef struct {
-    const char *data; /* NULL: None */
-    Py_ssize_t size;
-} Bytes;
+#include "parts.h"
 
 /* ---- reading ---- */
 
-static int take_bytes(PyObject *value, Bytes *bytes) {
+int take_bytes(PyObject *value, Bytes *bytes) {
     bytes->data = NULL;
     bytes->size = 0;
     if (value == NULL) return -1;
@@ -45,14 +24,14 @@ static int take_long(PyObject *value, int64_t *number, int *present) {
 }
 
 /* A borrowed item of a dict; KeyError if there is none. */
-static PyObject *item_of(PyObject *dict, PyObject *key) {
+PyObject *item_of(PyObject *dict, PyObject *key) {
     PyObject *item = PyDict_GetItemWithError(dict, key);
     if (item == NULL && !PyErr_Occurred()) PyErr_SetObject(PyExc_KeyError, key);
     return item;
 }
 
 /* The Records of a topic, which `batches` makes if they are not there; borrowed from it. */
-static PyObject *records_of(const Splicer *self, PyObject *batches, PyObject *topic) {
+PyObject *records_of(const Splicer *self, PyObject *batches, PyObject *topic) {
     PyObject *records = PyDict_GetItemWithError(batches, topic);
     if (records == NULL) {
         if (PyErr_Occurred() || (records = PyObject_GetItem(batches, topic)) == NULL) return NULL;
@@ -82,14 +61,6 @@ static int identify(Buffer *out, Bytes prefix, int64_t number) {
     put_varint(out, number);
     return 0;
 }
-
-typedef struct {
-    PyObject *entity_type, *kind; /* borrowed from the change and from types */
-    int64_t number, ts_ms, account, user;
-    int has_time, has_account, has_user;
-    char op;
-    Bytes before, after, snapshot;
-} Change;
 
 static int read_change(const Splicer *self, PyObject *change, Change *c) {
     if (!PyTuple_Check(change) || PyTuple_Size(change) != 9) {
@@ -162,20 +133,17 @@ static int put(const Splicer *self, PyObject *records, int tombstone) {
     return records_put(records, key->data, key->used, tombstone ? NULL : value->data, tombstone ? 0 : value->used);
 }
 
-/* The records of one change, whose tuple the caller holds. */
-static int splice(Splicer *self, PyObject *change, const Frame *frame) {
-    Change c;
+int splice(Splicer *self, const Change *c, const Frame *frame) {
     Bytes prefixes[4]; /* key, value, state key, state value */
-    if (read_change(self, change, &c) < 0) return -1;
     for (int i = 0; i < 4; i++)
-        if (take_bytes(PyTuple_GetItem(c.kind, i + 1), &prefixes[i]) < 0) return -1;
-    PyObject *records = records_of(self, frame->batches, PyTuple_GetItem(c.kind, 0));
-    int gone = c.after.data == NULL;
-    if (records == NULL || identify(&self->key, prefixes[0], c.number) < 0) return -1;
-    if (envelope(self, &c, frame, prefixes[1]) < 0 || put(self, records, 0) < 0) return -1;
+        if (take_bytes(PyTuple_GetItem(c->kind, i + 1), &prefixes[i]) < 0) return -1;
+    PyObject *records = records_of(self, frame->batches, PyTuple_GetItem(c->kind, 0));
+    int gone = c->after.data == NULL;
+    if (records == NULL || identify(&self->key, prefixes[0], c->number) < 0) return -1;
+    if (envelope(self, c, frame, prefixes[1]) < 0 || put(self, records, 0) < 0) return -1;
     if (gone && put(self, records, 1) < 0) return -1;
-    if (identify(&self->key, prefixes[2], c.number) < 0) return -1;
-    if (!gone && stored(&self->value, &c, prefixes[3]) < 0) return -1;
+    if (identify(&self->key, prefixes[2], c->number) < 0) return -1;
+    if (!gone && stored(&self->value, c, prefixes[3]) < 0) return -1;
     return put(self, frame->state, gone);
 }
 
@@ -198,8 +166,9 @@ static PyObject *splicer_add(Splicer *self, PyObject *arguments) {
     int failed = 0;
     for (Py_ssize_t i = 0; !failed && i < PyList_Size(changes); i++) {
         PyObject *change = Py_NewRef(PyList_GetItem(changes, i));
+        Change c;
         frame.seq++;
-        failed = splice(self, change, &frame) < 0;
+        failed = read_change(self, change, &c) < 0 || splice(self, &c, &frame) < 0;
         Py_DECREF(change);
     }
     Py_DECREF(state);

@@ -2,27 +2,9 @@
    `_snapshot_row`, `_publish` and `_owners` this repeats for what is usual. Before the state is touched everything is
    known to be usual; what is not is left, untouched, to those methods. */
 
-#include "native.h"
-
-typedef struct {
-    PyObject *encoder, *name, *table, *live, *seen;                               /* never NULL */
-    PyObject *owner_field, *account_field, *user_field, *parent_field, *parent;   /* None: has none */
-    PyObject *whole; /* the Kind itself, whose `listed` is set */
-} Kind;
+#include "parts.h"
 
 #define PARTS 11
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *numbers; /* entity type -> where its Kind stands */
-    Kind *kinds;
-    Py_ssize_t count;
-    PyObject *accounts, *undo, *live_undo;
-    PyObject *create, *read, *update, *initial, *alive, *reconcile, *id;
-    long long divisor, remainder, max_value_bytes;
-    int deduplicate;
-    Buffer buffer;
-} Live;
 
 /* What was met since `run` was called. */
 typedef struct {

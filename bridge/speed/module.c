@@ -21,8 +21,10 @@ static int execute(PyObject *module) {
         (state->entity_type = PyUnicode_InternFromString("entityType")) == NULL ||
         (state->event_type = PyUnicode_InternFromString("eventType")) == NULL)
         return -1;
-    if (add_type(module, &encoder_spec, &state->encoder_type) < 0 || add_type(module, &splicer_spec, NULL) < 0 ||
-        add_type(module, &live_spec, NULL) < 0 || add_type(module, &records_spec, &state->records_type) < 0)
+    if (add_type(module, &encoder_spec, &state->encoder_type) < 0 ||
+        add_type(module, &splicer_spec, &state->splicer_type) < 0 ||
+        add_type(module, &live_spec, &state->live_type) < 0 ||
+        add_type(module, &records_spec, &state->records_type) < 0 || add_type(module, &express_spec, NULL) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "SOURCES", SOURCES);
 }
@@ -31,6 +33,8 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     State *state = PyModule_GetState(module);
     Py_VISIT(state->encoder_type);
     Py_VISIT(state->records_type);
+    Py_VISIT(state->live_type);
+    Py_VISIT(state->splicer_type);
     return 0;
 }
 
@@ -38,6 +42,8 @@ static int clear(PyObject *module) {
     State *state = PyModule_GetState(module);
     Py_CLEAR(state->encoder_type);
     Py_CLEAR(state->records_type);
+    Py_CLEAR(state->live_type);
+    Py_CLEAR(state->splicer_type);
     Py_CLEAR(state->e);
     Py_CLEAR(state->d);
     Py_CLEAR(state->entity);
@@ -49,6 +55,9 @@ static int clear(PyObject *module) {
 static void release(void *module) { clear(module); }
 
 static PyMethodDef functions[] = {
+    {"cut", (PyCFunction)(void (*)(void))native_cut, METH_FASTCALL,
+     "cut(data, at, most_bytes) -> messages, where the rest begins, how long its first frame is; see source/scanner.py"},
+    {"only_events", native_only_events, METH_O, "only_events(frame) -> whether it is known to hold nothing but events"},
     {"read_rows", (PyCFunction)(void (*)(void))native_read_rows, METH_FASTCALL,
      "read_rows(messages, first, rows) -> the first message that is not of the usual form"},
     {0}};

@@ -50,13 +50,15 @@ Outcome encode_value(PyObject *encoder, PyObject *entity, Buffer *out, int64_t *
 /* Appends a record to a Records; value NULL is a tombstone. 0, or -1 with MemoryError. */
 int records_put(PyObject *records, const void *key, Py_ssize_t key_size, const void *value, Py_ssize_t value_size);
 
-extern PyType_Spec encoder_spec, splicer_spec, live_spec, records_spec;
+extern PyType_Spec encoder_spec, splicer_spec, live_spec, records_spec, express_spec;
 
 typedef struct {
-    PyTypeObject *encoder_type, *records_type;
+    PyTypeObject *encoder_type, *records_type, *live_type, *splicer_type;
     PyObject *e, *d, *entity, *entity_type, *event_type; /* names in messages */
 } State;
 
+PyObject *native_cut(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
+PyObject *native_only_events(PyObject *module, PyObject *frame);
 PyObject *native_read_rows(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 
 #endif

@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from tests.bench.base import checkout, ratios
+from tests.bench.busy import busy
 from tests.bench.figures import machine, table
 from tests.bench.latency import MODES, latency
 from tests.bench.rig import CPUS, SAY, on
@@ -27,6 +28,7 @@ from tests.bench.starting import starting
 PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, dict[str, Any]]]] = {
     "saturated": saturated,
     "latency": latency,
+    "busy": busy,
     "starting": starting,
 }
 
@@ -51,6 +53,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parts", nargs="+", default=[*PARTS], choices=[*PARTS])
     parser.add_argument("--runs", type=int, default=5, help="counted runs of each; one more warms up")
     parser.add_argument("--events", type=int, default=50_000, help="events for each socket and run")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1], help="processes of the bridge, when saturated")
     parser.add_argument("--rate", type=int, default=2_000, help="events a second, for the latency")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of a latency run")
     parser.add_argument("--modes", nargs="+", default=[*MODES], choices=[*MODES], help="for the latency")

@@ -13,8 +13,7 @@ from typing import Any, Self
 
 import orjson
 
-from bridge.app.implementation import READ_ROWS, RECONCILER
-from bridge.app.reading import frame_reader
+from bridge.app.implementation import READ_ROWS, READER, RECONCILER
 from bridge.app.shards import Memory, Shared, _assembler, _codec, kinds
 from bridge.changes.reconciler import Reconciler
 from bridge.config import load
@@ -28,6 +27,8 @@ from bridge.speed.choice import IMPLEMENTATION
 from tests.bench.rig import payloads
 
 EVENTS, ROUNDS = 20_000, 7
+NOW_MS = 1_700_040_000_000
+"""Far from the roll, around which every event is looked at more closely."""
 
 
 async def _framing() -> SingleObject:
@@ -65,13 +66,12 @@ class Bench:
 
 def shared() -> Shared:
     """With the settings of the environment, and no cluster."""
-    return Shared(load(), Cluster(""), frame_reader(READ_ROWS), _framing)
+    return Shared(load(), Cluster(""), READER, _framing)
 
 
 def frames(per_frame: int, **more: int) -> list[Frame]:
-    """Of the simulator's load, parsed."""
-    raw = payloads(per_frame, **more)
-    return [Frame(i, r, orjson.loads(r[1:]), 1_700_000_000_000_000) for i, r in enumerate(raw)]
+    """Of the simulator's load, unread."""
+    return [Frame(i, raw, None, NOW_MS * 1000) for i, raw in enumerate(payloads(per_frame, **more))]
 
 
 def assemble_us(assembler: Assembler, some: list[Frame], events: int) -> float:
@@ -85,7 +85,8 @@ def _measure(shared: Shared, per_frame: int) -> dict[str, float]:
     figures: dict[str, list[float]] = {"loads": [], "rows": [], "encode": [], "reconcile": [], "assemble": []}
     for _ in range(ROUNDS):
         some = frames(per_frame, events=EVENTS)
-        raw, messages = [each.raw for each in some], [each.messages or [] for each in some]
+        raw = [each.raw for each in some]
+        messages = [orjson.loads(r[1:]) for r in raw]
         events = [(m["d"]["entityType"], m["d"]["entity"]) for frame in messages for m in frame]
         rows = [READ_ROWS(m)[0] for m in messages]
         figures["loads"].append(_timed(partial(_each, orjson.loads, [r[1:] for r in raw])))
@@ -115,7 +116,7 @@ def _run(assembler: Assembler, frames: list[Frame]) -> None:
 async def _assemble(assembler: Assembler, frames: list[Frame]) -> None:
     transaction = assembler.begin(Head())
     for start in range(0, len(frames), 200):
-        await assembler.add(frames[start : start + 200], transaction, 1_700_000_000_000)
+        await assembler.add(frames[start : start + 200], transaction, NOW_MS)
         assembler.close(transaction)
         transaction = assembler.begin(transaction.head)
 

@@ -1,6 +1,6 @@
 """Whether an event costs more when more entities are known: `python -m tests.bench.bench_growth`.
 
-CPU from parsed frame to records, for events spread over all entities.
+CPU from a frame's bytes to records, for events spread over all entities.
 """
 
 from __future__ import annotations

@@ -47,9 +47,9 @@ async def _mode(staged: Plan, options: argparse.Namespace) -> dict[str, Any]:
             base = await stack.enter_async_context(Stage(beside))
             base_child = await bridge(base, options.base)
         for round_ in range(options.runs + 1):
-            one = {"bridge": await _paced(stage, child, options)}
+            one = {"bridge": await paced(stage, child, options.rate, options.seconds)}
             if options.base is not None:
-                one["base"] = await _paced(base, base_child, options)
+                one["base"] = await paced(base, base_child, options.rate, options.seconds)
             if options.control:
                 one["control"] = await _control(stage, options)
             for name, run in one.items() if round_ else ():
@@ -58,16 +58,29 @@ async def _mode(staged: Plan, options: argparse.Namespace) -> dict[str, Any]:
     return {name: summary(each) for name, each in runs.items() if each}
 
 
-async def _paced(stage: Stage, child: ChildProcess, options: argparse.Namespace) -> Run:
-    rate = options.rate / stage.plan.shards
-    async with Probe(stage) as probe:
+async def paced(
+    stage: Stage,
+    child: ChildProcess,
+    events_s: float,
+    seconds: float,
+    *,
+    per_frame: int = 1,
+    probed: int | None = None,
+) -> Run:
+    """What a consumer sees, and what the bridge uses, at a rate of all shards together.
+
+    Args:
+        probed: so many shards' records are read, None for all: at high rates the reader would be the limit.
+    """
+    rate = events_s / stage.plan.shards
+    async with Probe(stage, probed) as probe:
         before, meter = await events(stage), Meter(child)
-        load = {"events": int(rate * options.seconds), "per_frame": 1, "rate": rate}
+        load = {"events": int(rate * seconds), "per_frame": per_frame, "rate": rate}
         total = (await stage.control("POST", "load", load))["events"]
         await until(stage, lambda: events(stage), before + total)
-        used, seconds = meter.cpu_s(), meter.seconds()
-        times = await probe.latencies_ms(total)
-    return _figures(times, used, seconds)
+        used, took = meter.cpu_s(), meter.seconds()
+        times = await probe.latencies_ms(total if probed is None else total * probed // stage.plan.shards)
+    return _figures(times, total, used, took)
 
 
 async def _control(stage: Stage, options: argparse.Namespace) -> Run:
@@ -76,14 +89,14 @@ async def _control(stage: Stage, options: argparse.Namespace) -> Run:
         total = await control.go()
         used, seconds = meter.cpu_s(), meter.seconds()
         times = await probe.latencies_ms(total)
-    return _figures(times, used, seconds)
+    return _figures(times, total, used, seconds)
 
 
-def _figures(times: list[float], used: float, seconds: float) -> Run:
+def _figures(times: list[float], total: int, used: float, seconds: float) -> Run:
     return {
         "p50_ms": percentile(times, 0.5) or 0.0,
         "p99_ms": percentile(times, 0.99) or 0.0,
         "core": used / seconds,
-        "cpu_us": used / len(times) * 1e6,
+        "cpu_us": used / total * 1e6,
         "measured": float(len(times)),
     }

@@ -17,12 +17,15 @@ _CONNECTOR = b"\x12tradovate"
 class Probe:
     """A `read_committed` consumer that polls all the time while the block runs.
 
+    Args:
+        shards: only of so many, None for all.
+
     It finds `source.ts_ms` in the bytes (it follows version, connector, name and environment), so that reading costs
     little and does not disturb what it measures.
     """
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, stage: Stage, shards: int | None = None) -> None:
+        self._stage, self._shards = stage, shards or stage.plan.shards
         self._seen: list[tuple[float, bytes]] = []
         self._consumer: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -36,8 +39,7 @@ class Probe:
             fetch_max_wait_ms=100,
         )
         await self._consumer.start()
-        shards = range(self._stage.plan.shards)
-        partitions = [TopicPartition(f"{self._stage.prefix}.{name}", p) for name in TYPES for p in shards]
+        partitions = [TopicPartition(f"{self._stage.prefix}.{name}", p) for name in TYPES for p in range(self._shards)]
         self._consumer.assign(partitions)
         await self._consumer.seek_to_end(*partitions)
         self._task = asyncio.create_task(self._poll())

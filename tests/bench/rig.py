@@ -6,16 +6,18 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import aiohttp
 import orjson
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 
+from bridge.cli.run import WORKER
 from bridge.devkit.process import ChildProcess
 from bridge.devkit.stage import Plan, Stage
 from bridge.simulator.load import LoadStream, keys
@@ -48,29 +50,43 @@ def plan(options: argparse.Namespace, **more: Any) -> Plan:
 
 
 class Meter:
-    """CPU and wall time of a process since it was made."""
+    """CPU and wall time of a process, and of the workers it has, since this was made."""
 
     def __init__(self, child: ChildProcess) -> None:
         self.process = psutil.Process(child.pid)
+        self.workers = [each for each in self.process.children() if WORKER in each.cmdline()]
         self._cpu, self._began = self._used(), time.monotonic()
+        self._own = _cpu_s(self.process)
 
     def cpu_s(self) -> float:
-        """CPU seconds, user and system."""
+        """CPU seconds, user and system, of all."""
         return self._used() - self._cpu
+
+    def own_s(self) -> float:
+        """The same without the workers."""
+        return _cpu_s(self.process) - self._own
+
+    def memory_mb(self) -> float:
+        """Memory of all at this moment."""
+        return sum(each.memory_info().rss for each in (self.process, *self.workers)) / 2**20
 
     def seconds(self) -> float:
         """Wall time."""
         return time.monotonic() - self._began
 
     def _used(self) -> float:
-        times = self.process.cpu_times()
-        return times.user + times.system
+        return sum(map(_cpu_s, (self.process, *self.workers)))
 
 
-async def bridge(stage: Stage, tree: Path | None = None) -> ChildProcess:
+def _cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+async def bridge(stage: Stage, tree: Path | None = None, arguments: Sequence[str] = ()) -> ChildProcess:
     """Start it, from another checkout if told so, and wait until it is ready."""
     await stage.create_topics()
-    child = stage.start_bridge(tree=tree).child
+    child = stage.start_bridge(tree=tree, arguments=arguments).child
     SAY.print(f"ready after {await stage.wait_until_ready():.1f} s")
     return child
 
@@ -80,6 +96,12 @@ async def events(stage: Stage) -> int:
     while (status := await stage.status()) is None:
         stage.check()
     return sum(s["events"] for s in status["shards"])
+
+
+async def sessions(stage: Stage) -> list[dict[str, Any]]:
+    """The simulator's ledger of sockets."""
+    async with aiohttp.ClientSession() as http, http.get(f"{stage.control_url}/ledger/sessions") as answer:
+        return [orjson.loads(line) for line in (await answer.read()).splitlines()]
 
 
 async def until(stage: Stage, count: Callable[[], Awaitable[int]], wanted: int) -> None:

@@ -14,7 +14,7 @@ from bridge.devkit.kafka import EmbeddedKafka
 from bridge.devkit.process import ChildProcess
 from bridge.devkit.stage import Stage
 from tests.bench.figures import Run, summary
-from tests.bench.rig import SAY, Ends, Meter, bridge, events, parse_us, plan, until
+from tests.bench.rig import CPUS, SAY, Ends, Meter, bridge, events, on, parse_us, plan, until
 
 AWAITED_SHARE = 20
 """The program that awaits each record gets so much less to do: it takes ten times as long."""
@@ -41,7 +41,7 @@ async def saturated(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, dict[int, list[Run]]] = {}
     async with AsyncExitStack() as stack:
         kafka = await stack.enter_async_context(EmbeddedKafka())
-        runners = [await _bridge(stack, kafka, options, "bridge")]
+        runners = [await _workers(stack, kafka, options, count) for count in options.workers]
         if options.base is not None:
             runners.append(await _bridge(stack, kafka, options, "base", options.base))
         if options.peers:
@@ -64,6 +64,17 @@ async def _bridge(
     return Runner(name, stage, child, lambda: events(stage))
 
 
+async def _workers(stack: AsyncExitStack, kafka: EmbeddedKafka, options: argparse.Namespace, count: int) -> Runner:
+    """Several workers have all processors, which they share with Kafka and the simulator: no measure of scaling."""
+    if count == 1:
+        return await _bridge(stack, kafka, options, "bridge")
+    made = plan(options, kafka=kafka, prefix=f"bench.workers{count}", cpus=None)
+    stage = await stack.enter_async_context(Stage(made))
+    with on(set(CPUS)):
+        child = await bridge(stage, arguments=("--workers", str(count)))
+    return Runner(f"{count}_workers", stage, child, lambda: events(stage))
+
+
 async def _peer(stack: AsyncExitStack, kafka: EmbeddedKafka, options: argparse.Namespace, name: str) -> Runner:
     stage = await stack.enter_async_context(Stage(plan(options, kafka=kafka, prefix=f"peer.{name}")))
     await stage.create_topics()
@@ -78,11 +89,12 @@ async def _blast(runner: Runner, count: int, per_frame: int) -> Run:
     load = {"events": count // runner.share, "per_frame": per_frame, "rate": 0}
     total = (await runner.stage.control("POST", "load", load))["events"]
     await until(runner.stage, runner.count, before + total)
-    seconds, used = meter.seconds(), meter.cpu_s()
+    seconds, used, own, memory = meter.seconds(), meter.cpu_s(), meter.own_s(), meter.memory_mb()
     j_us = await asyncio.to_thread(parse_us, per_frame)
     return {
         "events_s": total / seconds,
         "cpu_us": used / total * 1e6,
-        "rss_mb": meter.process.memory_info().rss / 2**20,
+        "rss_mb": memory,
         "j_us": j_us,
+        **({"supervisor_us": own / total * 1e6} if meter.workers else {}),
     }

@@ -84,6 +84,10 @@ class Client:
         """Reconcile a frame; no number here is one that the fast reader would round."""
         self.changes += self.reconciler.apply(self._reader.rows(messages)[0]).changes
 
+    def straight(self, frames: list[bytes], start: int, arrived_us: int) -> int:  # noqa: ARG002 - `data` gets them
+        """None."""
+        return 0
+
     def synced(self) -> None:
         """A session begins."""
         self.reconciler.open_session(initial=not self.completed)

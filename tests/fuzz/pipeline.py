@@ -8,8 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bridge.app.implementation import READ_ROWS, RECONCILER
-from bridge.app.reading import frame_reader
+from bridge.app.implementation import READER, RECONCILER
 from bridge.app.shards import Memory, Shared, _assembler, _codec, kinds
 from bridge.config import load
 from bridge.entities.catalogue import SNAPSHOT_TYPES
@@ -77,7 +76,7 @@ class Pipeline:
 
     def __init__(self, tally: Tally) -> None:
         settings = load(overrides={"sharding": {"divisor": 2}, "kafka": {"max_record_bytes": MAX_VALUE_BYTES}})
-        self.shared = Shared(settings, Cluster(""), frame_reader(READ_ROWS), _framing)
+        self.shared = Shared(settings, Cluster(""), READER, _framing)
         self.memory, self.tally, self.digest = Memory(), tally, sha256()
         framing = SingleObject()
         codec = _codec(settings, framing)

@@ -23,11 +23,12 @@ ROOMS: dict[str, set[str]] = {
     "kafka": {"entities", "errors", "speed"},
     "shard": {"changes", "entities", "errors", "kafka"},
     "operate": {"changes", "errors", "loopback", "shard"},
-    "app": {"changes", "config", "entities", "errors", "kafka", "operate", "shard", "source", "speed"},
+    "workers": {"errors", "operate"},
+    "app": {"changes", "config", "entities", "errors", "kafka", "operate", "shard", "source", "speed", "workers"},
     "simulator": set(),
     "oracle": set(),
     "devkit": {"errors", "oracle"},
-    "cli": {"app", "config", "devkit", "entities", "errors", "kafka", "operate", "oracle", "simulator"},
+    "cli": {"app", "config", "devkit", "entities", "errors", "kafka", "operate", "oracle", "simulator", "workers"},
     "__main__": {"cli"},
 }
 """What each room (package or module directly under bridge/) may import of the others."""
@@ -47,6 +48,7 @@ PURE = (
     "kafka/letters.py",
     *(f"shard/{name}.py" for name in ("chronicle", "letters", "notes", "ports", "reader", "stats", "transaction")),
     *(f"operate/{name}.py" for name in ("collector", "metrics", "page")),
+    *(f"workers/{name}.py" for name in ("merged", "shares")),
     *(f"devkit/{name}.py" for name in ("avro", "compatibility", "subjects", "view")),
     *(
         f"oracle/{name}.py"

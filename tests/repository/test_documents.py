@@ -23,6 +23,7 @@ from bridge.kafka.plan import Topic
 from bridge.kafka.plan import wanted as wanted_topics
 from bridge.operate.collector import DRIFT, HOLD, WAITS
 from bridge.operate.metrics import METRICS
+from bridge.workers.merged import UP
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -148,6 +149,7 @@ def test_every_metric_is_documented_with_its_labels() -> None:
         f"{DRIFT}_total": ("counter", ["entity_type", "field", "kind"]),
         f"{WAITS}_total": ("counter", ["limit"]),
         HOLD: ("gauge", []),
+        UP: ("gauge", ["worker"]),
     }
 
 
@@ -167,7 +169,7 @@ def test_every_line_of_the_log_is_documented() -> None:
     documented = {name for cells in rows(section("docs/operations.md", "Log")) for name in code(cells[0])}
     written = {
         node.args[0].value
-        for tree in sources("app", "shard", "kafka", "source", "changes", "operate")
+        for tree in sources("app", "shard", "kafka", "source", "changes", "operate", "workers")
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)

@@ -28,10 +28,12 @@ class Desk:
     Attributes:
         conversations: how many there have been.
         now_us: when the next frame arrives.
+        taken: of each `read`, how many frames were taken.
     """
 
     def __init__(self) -> None:
         self.conversations = 0
+        self.taken: list[int] = []
         self.now_us = NOON_US
         self._waiting: deque[Callable[[Listener], None]] = deque()
         self._more = asyncio.Event()
@@ -62,6 +64,11 @@ class Desk:
     def frame(self, raw: bytes) -> None:
         arrived_us = self.now_us
         self._put(lambda listener: listener.data(raw, frame_reader().messages(raw, False), arrived_us))
+
+    def read(self, *raws: bytes) -> None:
+        """Frames that come in one read, offered before anybody has read them; see `taken`."""
+        arrived_us = self.now_us
+        self._put(lambda listener: self.taken.append(listener.straight([*raws], 0, arrived_us)))
 
     def mistake(self) -> None:
         """A frame that was read wrong, as only an error of ours could do."""

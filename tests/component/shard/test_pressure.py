@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from bridge.app.pressure import spool
@@ -42,6 +43,11 @@ async def away(only: Instance, log: PartitionLog, partition: Partition) -> async
     only.desk.live(order(2))
     await only.until(lambda: log.commits == held)
     return back
+
+
+def event(entity: dict[str, Any]) -> bytes:
+    data = {"entityType": "order", "eventType": "Updated", "entity": entity}
+    return b"a" + orjson.dumps([{"e": "props", "d": data}])
 
 
 def flood(only: Instance, frames: int) -> None:
@@ -90,6 +96,27 @@ async def test_beyond_memory_and_disk_the_session_is_given_up(
     flood(only, TOO_MANY)
     assert await given_up(only, partition, back) > (MEMORY + SPOOLED) / (FRAME_BYTES + 500)
     assert only.runner.stats.spool_failures == 0
+    await only.stop()
+
+
+async def test_what_follows_in_the_same_read_on_a_frame_without_room_belongs_to_no_session(
+    pressed: tuple[Instance, PartitionLog], partition: Partition
+) -> None:
+    only, log = pressed
+    back = await away(only, log, partition)
+    frames = [event({**order(number), "text": "x" * FRAME_BYTES}) for number in range(3, TOO_MANY + 3)]
+    only.desk.read(*frames[:50])  # fills the next transaction
+    only.desk.read(*frames[50:])
+    await only.until(lambda: only.runner.stats.lost["overflow"] == 1)
+    back.set()
+    only.desk.snapshot(order(1))
+    await only.until(lambda: ("gap", "overflow") in events(partition))
+    written = published(partition)
+    assert [seq for seq, _, _ in written] == list(range(1, len(written) + 1))
+    (lost,) = [e for e in told(partition) if e["event"] == "session_lost"]
+    assert only.desk.taken[0] == 50
+    assert FITS < sum(only.desk.taken) < TOO_MANY
+    assert lost["counts"]["dropped_frames"] == sum(only.desk.taken) + 2 - len(written)
     await only.stop()
 
 

@@ -104,6 +104,10 @@ class Shard:
             else:
                 self.content[key] = entity
 
+    def straight(self, frames: list[bytes], start: int, arrived_us: int) -> int:  # noqa: ARG002 - `data` gets them
+        """None."""
+        return 0
+
     def synced(self) -> None:
         self.synced_at = now()
 

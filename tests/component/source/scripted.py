@@ -81,6 +81,7 @@ class Recorder:
             url,
             lambda now: Session(PLAN, token, now=now, limits=limits),
             on_data=lambda raw, messages, arrived_us: self.frames.append((raw, messages, arrived_us)),
+            straight=lambda *_: 0,
             on_event=self.events.append,
             proxy=None,
             ssl=context,

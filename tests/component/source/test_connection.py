@@ -42,8 +42,8 @@ class Sink:
     def heard(self) -> None:
         self.told.append("heard")
 
-    def message(self, raw: bytes) -> None:
-        self.told.append(raw)
+    def messages(self, raws: list[bytes]) -> None:
+        self.told += raws
 
     def closed(self, connection: FeedConnection) -> None:
         assert connection is self.connection

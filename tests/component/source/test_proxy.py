@@ -55,6 +55,7 @@ async def test_the_password_of_a_proxy_is_sent_to_the_proxy_and_told_nobody() ->
             settings.source.socket_url,
             lambda now: Session(PLAN, TOKEN, now=now),
             on_data=lambda *_: None,
+            straight=lambda *_: 0,
             on_event=lambda _: None,
             proxy=broker.endpoint.proxy,
         )

@@ -188,11 +188,12 @@ class Scene:
         plan = wanted(TopicNames(self.prefix), partitions or self.stage.plan.shards, 900 * 1024)
         await topics.apply(Cluster(self.bootstrap), plan, 1)
 
-    def start(self, *, module: str = "bridge", **changes: str) -> Bridge:
-        """`syncbridge run` on a port of its own; settings as `section__key`."""
+    def start(self, *arguments: str, module: str = "bridge", **changes: str) -> Bridge:
+        """`syncbridge run ARGUMENTS` on a port of its own; settings as `section__key`."""
         port = free_ports(1)[0]
         settings = {name.replace("__", "."): value for name, value in changes.items()} | {"http.port": str(port)}
-        process = self.stage.start_bridge(f"bridge-{len(self.bridges) + 1}", settings, module, variables=self.variables)
+        name = f"bridge-{len(self.bridges) + 1}"
+        process = self.stage.start_bridge(name, settings, module, variables=self.variables, arguments=arguments)
         bridge = Bridge(process, f"http://127.0.0.1:{port}")
         self.bridges.append(bridge)
         return bridge

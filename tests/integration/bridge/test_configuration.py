@@ -75,7 +75,10 @@ async def test_wrong_credentials_are_refused(scene: Make) -> None:
 
     await made.create_topics()
     await made.options(bad_login="401")
-    refused(await made.verb("run"), 3, "check source.name, source.password, source.cid and source.sec")
+    alone, several = await made.verb("run"), await made.verb("run", "--workers", "2")
+    for outcome in (alone, several):
+        refused(outcome, 3, "check source.name, source.password, source.cid and source.sec")
+    assert several.err.count('"starting"') == 1, "no worker has begun, so none has tried for itself"
 
 
 async def test_topics_that_are_missing_or_have_wrong_partitions_are_refused(scene: Make) -> None:

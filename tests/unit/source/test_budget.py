@@ -155,3 +155,31 @@ async def test_what_nobody_needs_is_begun_only_with_room_to_spare() -> None:
     budget.hold.extend(60.0)
     assert budget.audit_hindrance() == "hold"
     assert Budget(clock, BudgetLimits()).audit_hindrance() == "no_socket"
+
+
+async def test_what_is_refused_in_one_process_is_told_and_followed_in_another_but_told_no_further() -> None:
+    here, there = Budget(clock), Budget(clock, BudgetLimits(connect_burst=2, connect_rate=1.0))
+    told: list[tuple[str, float]] = []
+    here.on_news = there.on_news = lambda *news: told.append(news)
+
+    here.connect_throttled()
+    here.hold.extend(60.0)
+    here.hold.extend(1.0)  # is over before the other
+    assert told == [("throttled", 0.0), ("hold", 60.0)]
+    there.hear("throttled", 0.0)
+    there.hear("hold", 60.0)
+
+    assert len(told) == 2
+    assert there.hold.wait_s == pytest.approx(60.0, abs=5.0)
+    assert there.connect.wait_s > 0, "its burst is spent, too"
+
+
+async def test_what_was_refused_in_two_processes_at_once_is_one_refusal() -> None:
+    budget = Budget(clock, BudgetLimits(connect_burst=8, connect_rate=1.0))
+    budget.connect_throttled()
+    budget.hold.extend(60.0)
+    before = budget.connect.wait_s
+
+    budget.hear("throttled", 0.0)
+
+    assert budget.connect.wait_s <= before

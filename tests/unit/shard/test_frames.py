@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from bridge.changes.reconciler import Row
-from bridge.shard.assembly import SLICE_ROWS, _row_slices
+from bridge.shard.frames import SLICE_ROWS, _row_slices
 
 
 def test_rows_of_a_large_frame_are_cut_in_order_and_an_empty_list_stays() -> None:
