@@ -189,7 +189,10 @@ class Pipeline:
             "reasons": (len(counts.refused), 20),
             "drift told": (len(self.shared.met._known), Drift.LIMIT),
             "drift counted": (max(len(e.drift) for e in self.shared.encoders.values()), DRIFTS + 10),
-            "shapes": (max(len(e._shapes) for e in self.shared.encoders.values()), SHAPES),
+            "shapes": (
+                max(len(s) for e in self.shared.encoders.values() for s in (e._shapes, *e._picking.values())),
+                SHAPES,
+            ),
             "lists": (len(session.snapshot.counts), session.limits.remembered_types),
         }
         for what, (size, limit) in sizes.items():
