@@ -155,7 +155,10 @@ class Writer:
             await asyncio.sleep(delay)
 
     async def _add(self) -> None:
-        """Put what waits into the next transaction, as far as it has room; a completed snapshot only if it is empty."""
+        """Put what waits into the next transaction, as far as it has room; a completed snapshot only if it is empty.
+
+        Also what comes meanwhile, so that in the end nothing waits and frames go straight again.
+        """
         self._raise_what_broke()
         transaction, channel = self._next, self._channel
         if channel.alone:
@@ -163,9 +166,12 @@ class Writer:
                 return
             transaction.ends = await self._claim.ends()
         channel.straight = None  # what comes meanwhile follows
-        items = channel.take(MOST_BYTES - transaction.taken)
-        transaction.taken += sum(len(item.raw) for item in items if type(item) is Frame)
-        await self._assembler.add(items, transaction, self._clock.epoch_us() // 1000)
+        while True:
+            items = channel.take(MOST_BYTES - transaction.taken)
+            transaction.taken += sum(len(item.raw) for item in items if type(item) is Frame)
+            await self._assembler.add(items, transaction, self._clock.epoch_us() // 1000)
+            if not len(channel) or channel.alone or transaction.taken >= MOST_BYTES:
+                break
         channel.straight = self
 
     async def _write(self) -> Head:
