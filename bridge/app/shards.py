@@ -200,6 +200,7 @@ def _take_up(
             stats=stats,
             floor_s=settings.kafka.commit_interval_ms / 1000,
             turns=shared.turns,
+            memory_bytes=settings.pressure.memory_mb * 1024 * 1024,
             logger=logger,
         )
         return Owner(claim, restorer(memory, shared.encoders), writer)

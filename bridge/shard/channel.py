@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -24,6 +25,8 @@ FRAME_OVERHEAD_BYTES = 200
 PARSED_WEIGHT = 8
 """Memory of a parsed frame in multiples of its bytes (measured on order events: 6 to 9)."""
 LONGEST_PAUSE_S = 1.5
+HELD_BYTES = 64 * 1024
+"""From so much on it takes several turns to put together what waits."""
 FULL = "Kafka has been away or too slow for longer than pressure.memory_mb holds"
 
 
@@ -111,7 +114,7 @@ class Channel:
         self._waiter: asyncio.Future[None] | None = None
         self._enough_bytes = 0
         self.straight: Straight | None = None
-        self._paused = self._tired = False
+        self._paused = self._tired = self._held = False
         self._timer: asyncio.TimerHandle | None = None
         self.bytes = 0
 
@@ -134,6 +137,19 @@ class Channel:
         if self._waiter is not None and self.bytes >= self._enough_bytes:
             self.wake()
         return True
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Nothing is read in this block, if much waits: it must not last, but what is not read yet costs nothing."""
+        self._held = self.bytes > HELD_BYTES
+        if self._held and not self._paused:
+            self._pause()
+        try:
+            yield
+        finally:
+            held, self._held = self._held, False
+            if held and not self._paused:
+                self._resume()
 
     def put_straight(self, frames: list[bytes], start: int, number: int, arrived_us: int) -> int:
         """Offer frames that nobody has read; how many were taken. For the others there is `put`; hot."""
@@ -259,7 +275,8 @@ class Channel:
     def _ask_to_pause(self) -> None:
         self._paused = True
         self._timer = asyncio.get_running_loop().call_later(LONGEST_PAUSE_S, self._give_up_pausing)
-        self._pause()
+        if not self._held:
+            self._pause()
 
     def _give_up_pausing(self) -> None:
         """The server must not be kept waiting for long; go on reading, and do not pause again until it is drained."""
@@ -272,7 +289,8 @@ class Channel:
             self._timer = None
         if self._paused:
             self._paused = False
-            self._resume()
+            if not self._held:
+                self._resume()
 
 
 def weigh(frame: Frame) -> int:

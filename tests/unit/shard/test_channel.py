@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from bridge.shard.channel import FRAME_OVERHEAD_BYTES, LONGEST_PAUSE_S, PARSED_WEIGHT, Channel, Dropped
+import pytest
+
+from bridge.shard.channel import FRAME_OVERHEAD_BYTES, HELD_BYTES, LONGEST_PAUSE_S, PARSED_WEIGHT, Channel, Dropped
 from bridge.shard.notes import AbsenceDue, Alive, Frame, Item, Note, SessionEnded, SessionOpened, SnapshotCompleted
 
 HIGH, LIMIT = 100_000, 1_000_000
@@ -103,6 +105,41 @@ async def test_above_the_mark_reading_pauses_and_resumes_when_drained_to_a_quart
         assert reading.said == ["pause"]
         reading.channel.take(1)
     assert reading.said == ["pause", "resume"]
+
+
+async def test_while_much_is_put_together_nothing_is_read() -> None:
+    reading = Reading()
+    reading.channel.put(frame(10))
+    with reading.channel.held_back():
+        assert reading.said == []
+    reading.channel.put(frame(HELD_BYTES, parsed=False))
+    with reading.channel.held_back():
+        assert reading.said == ["pause"]
+        reading.channel.take(HIGH)
+    assert reading.said == ["pause", "resume"]
+
+
+async def test_pauses_for_two_reasons_are_one() -> None:
+    reading = Reading()
+    reading.channel.put(frame(HIGH, parsed=False))
+    with reading.channel.held_back():
+        reading.channel.put(frame(HIGH, parsed=False))
+        assert reading.said == ["pause"]
+    assert reading.said == ["pause"], "too much waits"
+    with reading.channel.held_back():
+        while reading.channel.take(1):
+            pass
+        assert reading.said == ["pause"]
+    assert reading.said == ["pause", "resume"]
+    with pytest.raises(KeyError):
+        hold_and_fail(reading.channel)
+    assert reading.said == ["pause", "resume", "pause", "resume"]
+
+
+def hold_and_fail(channel: Channel) -> None:
+    channel.put(frame(HELD_BYTES, parsed=False))
+    with channel.held_back():
+        raise KeyError
 
 
 async def test_a_pause_never_lasts_longer_than_the_server_tolerates() -> None:
