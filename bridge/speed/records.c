@@ -54,7 +54,7 @@ int records_put(PyObject *records, const void *key, Py_ssize_t key_size, const v
     Chunk *chunk = &self->chunks[self->ended - 1];
     Py_ssize_t size = size_of(chunk->count, key_size, value, value_size);
     Py_ssize_t taken = HEAD + self->buffer.used - start_of(self, self->ended - 1);
-    if (chunk->count > 0 && taken + varint_size((uint64_t)size) + size > self->limit) {
+    if (chunk->count > 0 && taken + varint_size((uint64_t)size) + size >= self->limit) { /* as aiokafka has it */
         if (begin_chunk(self) < 0) return -1;
         chunk = &self->chunks[self->ended - 1];
         size = size_of(0, key_size, value, value_size);

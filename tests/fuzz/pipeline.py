@@ -132,13 +132,16 @@ class Pipeline:
 
     async def _frame(self, session: Session, raw: bytes, now: float) -> None:
         self.tally.frames += 1
-        messages = session.receive(raw, now)
-        await self._hear(session, ended=False)
-        if messages is not None:
+        plain, messages = READER.events(raw) if session.is_live else (False, None)
+        if plain:
+            session.heard(now)
+        else:
+            messages = session.receive(raw, now)
+            await self._hear(session, ended=False)
+        if plain or messages is not None:
             self.number += 1
-            rewritten = session.rewritten or raw
             kept: list[Any] | None = messages if self.number % 3 else None  # under pressure only the bytes are kept
-            self.waiting.append(Frame(self.number, rewritten, kept, self.now_us))
+            self.waiting.append(Frame(self.number, raw if plain else session.rewritten or raw, kept, self.now_us))
         if len(self.waiting) >= MOST_FRAMES:
             await self.commit()
 

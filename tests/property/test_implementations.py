@@ -21,7 +21,7 @@ from bridge.entities.schemas import value_schema
 from bridge.entities.values import Misfit, to_days, to_millis, to_time
 from bridge.errors import Unencodable
 from bridge.kafka.envelope import Batches, Record, Records
-from bridge.kafka.packing import CODECS, Packing
+from bridge.kafka.packing import BATCH_BYTES, CODECS, Packing
 from tests.implementations import ENCODERS, ENVELOPES, READERS, RECONCILERS, RECORDS
 from tests.packed import read as read_batches
 from tests.property.test_entities import json_values
@@ -332,6 +332,19 @@ def test_both_pack_the_same_batches(some: list[Record], times: int, compression:
     assert made[0] == made[-1] or compression is not None
     assert [batch[57:61] for batch in made[0]] == [batch[57:61] for batch in made[-1]], "as many in each"
     assert read_batches(made[-1]) == some + small
+
+
+@pytest.mark.parametrize("key", [b"", b"k" * 5, b"k" * 63, b"k" * 64])
+def test_both_find_a_batch_full_at_the_same_byte(key: bytes) -> None:
+    counts = set()
+    for size in range(BATCH_BYTES - 300, BATCH_BYTES - 100):
+        made = [kind() for kind in RECORDS]
+        for records in made:
+            records.extend([(b"k", bytes(size)), (key, None), (key, b"v" * 60)])
+        lengths = [len(packed(records)) for records in made]
+        assert lengths[0] == lengths[-1]
+        counts.add(lengths[0])
+    assert counts == {1, 2}, "the sizes are around the limit"
 
 
 @pytest.mark.parametrize("odd", [None, 5, (), (b"k",), (b"k", b"v", b"w"), ("k", b"v"), (b"k", "v"), [b"k", b"v"]])
