@@ -166,7 +166,8 @@ class Writer:
     async def _add(self) -> None:
         """Put what waits into the next transaction, as far as it has room; a completed snapshot only if it is empty.
 
-        Also what comes meanwhile, so that in the end nothing waits and frames go straight again.
+        Also what comes meanwhile, so that in the end nothing waits and frames go straight again; but what the spool has
+        still to bring is not waited for.
         """
         self._raise_what_broke()
         transaction, channel = self._next, self._channel
@@ -180,7 +181,7 @@ class Writer:
                 items = channel.take(self._most_bytes - transaction.taken)
                 transaction.taken += sum(len(item.raw) for item in items if type(item) is Frame)
                 await self._assembler.add(items, transaction, self._clock.epoch_us() // 1000)
-                if not len(channel) or channel.alone or transaction.taken >= self._most_bytes:
+                if not items or channel.alone:
                     break
         channel.straight = self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from bridge.app.pressure import spool
 from bridge.entities import schemas
 from bridge.errors import ConfigurationError
 from bridge.shard import writer
+from bridge.shard.blocks import Place
+from bridge.shard.segments import Segments
 from bridge.shard.stats import ShardStats
 from tests.component.shard.conftest import Start, decoded
 from tests.component.shard.instance import Instance, settings_of
@@ -69,6 +72,29 @@ async def test_what_memory_does_not_hold_waits_on_disk_and_is_published_in_order
     stats = only.runner.stats
     assert (stats.spills, stats.spool_failures, stats.spooled_bytes) == (1, 0, 0)
     assert (stats.sessions, stats.lost.total()) == (1, 0)
+    await only.stop()
+
+
+async def test_others_run_while_a_slow_disk_gives_nothing_back(
+    pressed: tuple[Instance, PartitionLog], partition: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was in memory is written, and the rest is waited for without turning in a circle."""
+    only, log = pressed
+    back = await away(only, log, partition)
+    flood(only, FITS)
+    await only.until(lambda: only.runner.stats.spooled_frames > FITS / 4)
+    disk, read = threading.Event(), Segments.read
+
+    def slowly(segments: Segments, place: Place) -> bytes:
+        disk.wait()
+        return read(segments, place)
+
+    monkeypatch.setattr(Segments, "read", slowly)
+    back.set()
+    await only.until(lambda: only.runner._channel.bytes == 0)
+    assert only.runner.stats.spooled_bytes > 0
+    disk.set()
+    await only.published(FITS + 2)
     await only.stop()
 
 
