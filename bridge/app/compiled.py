@@ -7,7 +7,7 @@ from typing import Any
 from bridge.app.reading import read_any
 from bridge.changes.compiled import CompiledReconciler
 from bridge.changes.reconciler import Reconciler, Row
-from bridge.changes.resend import Past
+from bridge.changes.resend import CONTENTS, Past
 from bridge.entities.change import Unmapped
 from bridge.kafka.compiled import CompiledEnvelopes
 from bridge.kafka.envelope import Batches, Envelopes
@@ -40,7 +40,7 @@ class CompiledExpress:
         if not isinstance(reconciler, CompiledReconciler) or not isinstance(envelopes, CompiledEnvelopes):
             raise TypeError("reconciler and envelopes must be compiled")
         self._reconciler = reconciler
-        self._native = _native.Express(reconciler.live, envelopes.splicer, past.notes, LARGE_FRAME_BYTES)
+        self._native = _native.Express(reconciler.live, envelopes.splicer, past.notes, CONTENTS, LARGE_FRAME_BYTES)
 
     def take(
         self, frames: list[bytes], start: int, number: int, received_us: int, now_ms: int, seq: int, batches: Batches

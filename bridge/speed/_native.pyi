@@ -61,6 +61,7 @@ class Express:
         live: Live,
         splicer: Splicer,
         pasts: dict[str, tuple[dict[int, list[int]], dict[int, int]]],
+        contents: int,
         largest: int,
     ) -> Express: ...
     def take(

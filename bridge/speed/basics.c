@@ -3,6 +3,7 @@
 #include "native.h"
 
 #define KEPT (64 * 1024)
+#define EXACT 9007199254740992.0 /* 2**53: no float below it can be an integer that was rounded on the way in */
 
 int buffer_reserve(Buffer *buffer, Py_ssize_t more) {
     if (more <= buffer->room - buffer->used) return 0;
@@ -45,6 +46,31 @@ void put_varint(Buffer *buffer, int64_t number) {
 void put_bytes(Buffer *buffer, const void *data, Py_ssize_t size) {
     if (size > 0) memcpy(buffer->data + buffer->used, data, (size_t)size);
     buffer->used += size;
+}
+
+Outcome put_double(Buffer *buffer, double number) {
+    if (!(-EXACT < number && number < EXACT)) return UNUSUAL;
+    uint64_t bits;
+    memcpy(&bits, &number, sizeof bits);
+    for (int shift = 0; shift < 64; shift += 8) put_byte(buffer, (unsigned char)(bits >> shift));
+    return DONE;
+}
+
+Outcome put_time_of_day(Buffer *buffer, int64_t hour, int64_t minute) {
+    if (hour < 0 || hour > 23 || minute < 0 || minute > 59) return UNUSUAL;
+    put_varint(buffer, (hour * 60 + minute) * 60000);
+    return DONE;
+}
+
+int append(PyObject *list, PyObject *item) {
+    int appended = item == NULL ? -1 : PyList_Append(list, item);
+    Py_XDECREF(item);
+    return appended;
+}
+
+int is_content(PyObject *bytes, const void *data, Py_ssize_t size) {
+    return PyBytes_CheckExact(bytes) && PyBytes_Size(bytes) == size &&
+           memcmp(PyBytes_AsString(bytes), data, (size_t)size) == 0;
 }
 
 Outcome read_long(PyObject *value, int64_t *number) {

@@ -39,20 +39,11 @@ static Outcome put_text(Buffer *out, PyObject *value) {
     return DONE;
 }
 
-static Outcome put_double(Buffer *out, PyObject *value) {
-    double number;
-    if (PyFloat_CheckExact(value)) {
-        number = PyFloat_AsDouble(value);
-    } else {
-        int64_t integer;
-        if (read_long(value, &integer) != DONE) return UNUSUAL;
-        number = (double)integer; /* exact, or at least 2**53 */
-    }
-    if (!(-EXACT < number && number < EXACT)) return UNUSUAL; /* NaN too */
-    uint64_t bits;
-    memcpy(&bits, &number, sizeof bits);
-    for (int shift = 0; shift < 64; shift += 8) put_byte(out, (unsigned char)(bits >> shift));
-    return DONE;
+static Outcome put_number(Buffer *out, PyObject *value) {
+    int64_t integer;
+    if (PyFloat_CheckExact(value)) return put_double(out, PyFloat_AsDouble(value));
+    if (read_long(value, &integer) != DONE) return UNUSUAL;
+    return put_double(out, (double)integer); /* exact, or at least 2**53 */
 }
 
 static Outcome put_symbol(Buffer *out, PyObject *symbols, PyObject *value) {
@@ -99,9 +90,7 @@ static Outcome put_time(const ValueEncoder *self, Buffer *out, PyObject *value) 
     if (!PyDict_CheckExact(value) || PyDict_Size(value) != 2) return UNUSUAL;
     if ((outcome = member(value, self->hour, &hour)) != DONE) return outcome;
     if ((outcome = member(value, self->minute, &minute)) != DONE) return outcome;
-    if (hour < 0 || hour > 23 || minute < 0 || minute > 59) return UNUSUAL;
-    put_varint(out, (hour * 60 + minute) * 60000);
-    return DONE;
+    return put_time_of_day(out, hour, minute);
 }
 
 /* ---- the entity ---- */
@@ -115,7 +104,7 @@ static Outcome put_value(const ValueEncoder *self, const Field *field, PyObject 
         put_varint(out, number);
         return DONE;
     case DOUBLE:
-        return put_double(out, value);
+        return put_number(out, value);
     case BOOLEAN:
         if (value != Py_True && value != Py_False) return UNUSUAL;
         put_byte(out, value == Py_True);

@@ -5,14 +5,9 @@
 
 /* ---- single values; room for twelve bytes a field, and for all text there is, has been reserved ---- */
 
-static Outcome put_double(Buffer *out, const Json *value) {
-    double number = value->kind == WHOLE ? (double)value->of.whole : value->of.fraction;
-    if (value->kind != WHOLE && value->kind != FRACTION) return UNUSUAL;
-    if (!(-EXACT < number && number < EXACT)) return UNUSUAL;
-    uint64_t bits;
-    memcpy(&bits, &number, sizeof bits);
-    for (int shift = 0; shift < 64; shift += 8) put_byte(out, (unsigned char)(bits >> shift));
-    return DONE;
+static Outcome put_number(Buffer *out, const Json *value) {
+    if (value->kind == FRACTION) return put_double(out, value->of.fraction);
+    return value->kind == WHOLE ? put_double(out, (double)value->of.whole) : UNUSUAL; /* exact, or at least 2**53 */
 }
 
 static Outcome put_symbol(Buffer *out, const Field *field, const Json *value) {
@@ -51,10 +46,7 @@ static Outcome put_days(Buffer *out, const Json *value) {
 static Outcome put_time(Buffer *out, const Json *value) {
     static const char *const names[] = {"hour", "minute"};
     int64_t parts[2];
-    if (parts_of(value, names, 2, parts) != DONE) return UNUSUAL;
-    if (parts[0] < 0 || parts[0] > 23 || parts[1] < 0 || parts[1] > 59) return UNUSUAL;
-    put_varint(out, (parts[0] * 60 + parts[1]) * 60000);
-    return DONE;
+    return parts_of(value, names, 2, parts) == DONE ? put_time_of_day(out, parts[0], parts[1]) : UNUSUAL;
 }
 
 static Outcome put_value(Buffer *out, const Field *field, const Json *value, int64_t *time) {
@@ -64,7 +56,7 @@ static Outcome put_value(Buffer *out, const Field *field, const Json *value, int
         put_varint(out, value->of.whole);
         return DONE;
     case DOUBLE:
-        return put_double(out, value);
+        return put_number(out, value);
     case BOOLEAN:
         if (value->kind != YES && value->kind != NO) return UNUSUAL;
         put_byte(out, value->kind == YES);

@@ -6,7 +6,6 @@
 
 #include "parts.h"
 
-#define CONTENTS 16 /* see changes/resend.py */
 #define MOST_OWNERS 100000
 
 /* What is known of an entity type. */
@@ -37,7 +36,7 @@ typedef struct {
     Lane *lanes;
     Words names; /* of entity types, numbered as the lanes */
     Bytes snapshot;
-    Py_ssize_t largest;
+    Py_ssize_t largest, contents; /* of a frame, bytes; former contents that are remembered of a key */
     Buffer values;
     Event *events;
     Py_ssize_t count, room;
@@ -237,7 +236,9 @@ static int find_owners(const Express *self, Event *event) {
 }
 
 /* See `Past`: what was there before, and that the key was seen. */
-static int remember(const Lane *lane, PyObject *number, PyObject *before, PyObject *now_ms) {
+static int remember(const Express *self, const Event *event, PyObject *before, PyObject *now_ms) {
+    const Lane *lane = event->lane;
+    PyObject *number = event->key;
     if (lane->seen_ms == NULL) return 0;
     if (PyDict_SetItem(lane->seen_ms, number, now_ms) < 0) return -1;
     if (before == NULL) return 0;
@@ -249,7 +250,7 @@ static int remember(const Lane *lane, PyObject *number, PyObject *before, PyObje
         Py_XDECREF(first);
     } else if (!failed) {
         failed = PyList_Append(known, hash) < 0;
-        if (!failed && PyList_Size(known) > CONTENTS) failed = PyList_SetSlice(known, 0, 1, NULL) < 0;
+        if (!failed && PyList_Size(known) > self->contents) failed = PyList_SetSlice(known, 0, 1, NULL) < 0;
     }
     Py_XDECREF(hash);
     return failed ? -1 : 0;
@@ -265,18 +266,12 @@ static int store(Express *self, Event *event) {
     return failed ? -1 : 0;
 }
 
-static int is_published(const Express *self, const Event *event, PyObject *before) {
-    return before != NULL && PyBytes_Size(before) == event->size &&
-           memcmp(PyBytes_AsString(before), self->values.data + event->start, (size_t)event->size) == 0;
-}
-
 static void count(const Express *self, const Event *event, Met *met) {
     met->events++;
     if (event->owner.kind != WHOLE) return;
-    int64_t remainder = event->owner.of.whole % self->live->divisor;
-    if (remainder < 0) remainder += self->live->divisor;
-    met->owned += remainder == self->live->remainder;
-    met->foreign += remainder != self->live->remainder;
+    int own = is_own(self->live, event->owner.of.whole);
+    met->owned += own;
+    met->foreign += !own;
 }
 
 /* Names the keys of all events, and looks their entries up for nothing but to have them in the caches: where there are
@@ -305,11 +300,11 @@ static int publish(Express *self, Event *event, PyObject *now_ms, Met *met) {
     event->old = Py_XNewRef(PyDict_GetItemWithError(kind->table, event->key));
     if (event->old == NULL && PyErr_Occurred()) return -1;
     PyObject *before = event->old ? PyTuple_GetItem(event->old, 0) : NULL;
-    if (self->live->deduplicate && is_published(self, event, before)) {
+    if (self->live->deduplicate && before && is_content(before, self->values.data + event->start, event->size)) {
         met->duplicates++;
         return 0;
     }
-    return store(self, event) < 0 ? -1 : remember(event->lane, event->key, before, now_ms);
+    return store(self, event) < 0 ? -1 : remember(self, event, before, now_ms);
 }
 
 static int put_records(Express *self, const Event *event, const Frame *frame) {
@@ -433,17 +428,18 @@ static int add_lanes(Express *self) {
 }
 
 static PyObject *express_new(PyTypeObject *type, PyObject *arguments, PyObject *named) {
-    static char *names[] = {"live", "splicer", "pasts", "largest", NULL};
+    static char *names[] = {"live", "splicer", "pasts", "contents", "largest", NULL};
     PyObject *live, *splicer, *pasts;
-    Py_ssize_t largest;
+    Py_ssize_t contents, largest;
     State *state = PyType_GetModuleState(type);
-    if (state == NULL || !PyArg_ParseTupleAndKeywords(arguments, named, "O!O!O!n", names, state->live_type, &live,
-                                                      state->splicer_type, &splicer, &PyDict_Type, &pasts, &largest))
+    if (state == NULL || !PyArg_ParseTupleAndKeywords(arguments, named, "O!O!O!nn", names, state->live_type, &live,
+                                                      state->splicer_type, &splicer, &PyDict_Type, &pasts, &contents, &largest))
         return NULL;
     Express *self = (Express *)PyType_GenericAlloc(type, 0);
     if (self == NULL) return NULL;
     self->live = (Live *)Py_NewRef(live);
     self->splicer = (Splicer *)Py_NewRef(splicer);
+    self->contents = contents;
     self->largest = largest;
     if ((self->pasts = PyDict_Copy(pasts)) == NULL || (self->owners = PyDict_New()) == NULL || add_lanes(self) < 0) {
         Py_DECREF(self);

@@ -62,13 +62,6 @@ static int owners(const Live *self, const Kind *kind, PyObject *entity, PyObject
 
 /* ---- one entity ---- */
 
-/* Appends a tuple to a list and gives it up; NULL is an error already set. */
-static int append(PyObject *list, PyObject *tuple) {
-    int appended = tuple == NULL ? -1 : PyList_Append(list, tuple);
-    Py_XDECREF(tuple);
-    return appended;
-}
-
 static PyObject *change_of(const Live *self, const Kind *kind, const Found *f, PyObject *value, PyObject *account,
                            PyObject *user, PyObject *snapshot) {
     PyObject *op = f->old != NULL ? self->update : snapshot == self->initial ? self->read : self->create;
@@ -111,8 +104,7 @@ static Owner owner_of(const Live *self, const Kind *kind, PyObject *entity) {
     if (owner == NULL) return ODD;
     if (!PyLong_CheckExact(owner)) return UNTOLD;
     if (read_long(owner, &number) != DONE) return ODD;
-    int64_t remainder = number % self->divisor;
-    return (remainder < 0 ? remainder + self->divisor : remainder) == self->remainder ? OWN : FOREIGN;
+    return is_own(self, number) ? OWN : FOREIGN;
 }
 
 /* Encodes, and finds what is published; touches nothing. */
@@ -128,10 +120,7 @@ static Outcome look(Live *self, const Kind *kind, PyObject *entity, Found *f) {
 
 static int is_published(const Live *self, const Found *f) {
     if (f->old == NULL || !PyTuple_Check(f->old) || PyTuple_Size(f->old) < 1) return 0;
-    PyObject *before = PyTuple_GetItem(f->old, 0);
-    if (!PyBytes_CheckExact(before)) return 0;
-    return PyBytes_Size(before) == self->buffer.used &&
-           memcmp(PyBytes_AsString(before), self->buffer.data, (size_t)self->buffer.used) == 0;
+    return is_content(PyTuple_GetItem(f->old, 0), self->buffer.data, self->buffer.used);
 }
 
 static Outcome upsert(Live *self, const Kind *kind, PyObject *entity, Found *f, PyObject *changes, Met *met) {

@@ -35,6 +35,16 @@ void put_varint(Buffer *buffer, int64_t number);
 void put_bytes(Buffer *buffer, const void *data, Py_ssize_t size);
 static inline void put_byte(Buffer *buffer, unsigned char byte) { buffer->data[buffer->used++] = byte; }
 
+/* What Avro holds of such values, after room for twelve bytes has been reserved; UNUSUAL: beyond what is exact (NaN
+   too), no time of day. */
+Outcome put_double(Buffer *buffer, double number);
+Outcome put_time_of_day(Buffer *buffer, int64_t hour, int64_t minute);
+
+/* Appends an item to a list and gives it up; NULL is an error already set. 0 or -1. */
+int append(PyObject *list, PyObject *item);
+/* Whether bytes, or what should be, are these. */
+int is_content(PyObject *bytes, const void *data, Py_ssize_t size);
+
 /* UNUSUAL: not an int (booleans are none), or beyond 64 bits. Never FAILED. */
 Outcome read_long(PyObject *value, int64_t *number);
 /* The UTF-8 form of an exact str, valid as long as the str; UNUSUAL: another type, or lone surrogates. */

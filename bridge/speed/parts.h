@@ -8,7 +8,6 @@
 /* ---- encoder.c ---- */
 
 #define MOST_FIELDS 256
-#define EXACT 9007199254740992.0 /* 2**53: no float below it can be an integer that was rounded on the way in */
 
 typedef enum { LONG, DOUBLE, BOOLEAN, STRING, ENUM, MILLIS, DAYS, TIME, NOT_HERE } FieldKind;
 
@@ -53,6 +52,12 @@ typedef struct {
     int deduplicate;
     Buffer buffer;
 } Live;
+
+/* Whether an owner's rows and events belong to this shard. */
+static inline int is_own(const Live *self, int64_t owner) {
+    int64_t remainder = owner % self->divisor;
+    return (remainder < 0 ? remainder + self->divisor : remainder) == self->remainder;
+}
 
 /* ---- envelope.c ---- */
 

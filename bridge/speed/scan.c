@@ -23,13 +23,6 @@ static Outcome read_head(const unsigned char *at, Py_ssize_t left, Head *head) {
     return DONE;
 }
 
-static int append(PyObject *messages, const unsigned char *from, Py_ssize_t size) {
-    PyObject *message = PyBytes_FromStringAndSize((const char *)from, size);
-    int appended = message == NULL ? -1 : PyList_Append(messages, message);
-    Py_XDECREF(message);
-    return appended;
-}
-
 /* Appends messages, moves `at` behind them, and gives the length of what is there; -2: an exception is set. */
 static Py_ssize_t cut(const unsigned char *data, Py_ssize_t *at, Py_ssize_t end, Py_ssize_t most, PyObject *messages) {
     while (end - *at > 1) {
@@ -39,7 +32,7 @@ static Py_ssize_t cut(const unsigned char *data, Py_ssize_t *at, Py_ssize_t end,
         if (head.size > most) return -1;
         Py_ssize_t size = head.start + head.size;
         if (size > end - *at || data[*at] != TEXT_FRAME) return size;
-        if (append(messages, data + *at + head.start, head.size) < 0) return -2;
+        if (append(messages, PyBytes_FromStringAndSize((const char *)data + *at + head.start, head.size)) < 0) return -2;
         *at += size;
     }
     return 0;
