@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
 
@@ -16,10 +15,9 @@ from bridge.app import cluster as parts
 from bridge.app.audits import audits
 from bridge.app.implementation import ENCODER, ENVELOPES, EXPRESS, RECONCILER, RECORDS
 from bridge.app.pressure import spool
+from bridge.app.restoring import Memory, restorer
 from bridge.changes.absence import Absence, Brake
 from bridge.changes.audit import Auditor
-from bridge.changes.certificate import Originals
-from bridge.changes.held import HeldKeys
 from bridge.changes.letters import Retrial
 from bridge.changes.reconciler import Kind, Reconciler
 from bridge.changes.resend import Past
@@ -27,18 +25,15 @@ from bridge.changes.state import PublishedState
 from bridge.config import Settings
 from bridge.entities import schemas
 from bridge.entities.catalogue import CATALOGUE, SNAPSHOT_TYPES, Lifecycle, lifecycle
-from bridge.entities.change import Entry
-from bridge.entities.decoder import re_encode
 from bridge.entities.drift import Drift
 from bridge.entities.encoder import Encoder
 from bridge.entities.ownership import account_hop, direct_owner, user_hop
-from bridge.errors import KafkaUnusable
 from bridge.kafka.client import Cluster
 from bridge.kafka.control import Control
 from bridge.kafka.envelope import Origin, TypeBytes
 from bridge.kafka.framing import Framing
 from bridge.kafka.shardlog import ShardLog
-from bridge.kafka.statelog import HELD, OnEntity, StateCodec, StoredEntity, StoredHeld
+from bridge.kafka.statelog import StateCodec
 from bridge.operate.metrics import ShardView
 from bridge.shard.assembly import Assembler
 from bridge.shard.channel import Channel
@@ -96,15 +91,6 @@ class Shared:
         for name, encoder in self.encoders.items():
             for (path, kind), count in list(encoder.drift.items()):
                 yield name, path, kind, count
-
-
-@dataclass(slots=True)
-class Memory:
-    """What a shard knows to be published, all of it restored from Kafka."""
-
-    state: PublishedState = field(default_factory=lambda: PublishedState(CATALOGUE))
-    held: HeldKeys = field(default_factory=HeldKeys)
-    originals: Originals = field(default_factory=Originals)
 
 
 def build(shared: Shared, shard: int, source: Source, spares: Spares | None = None) -> tuple[Runner, ShardView]:
@@ -172,7 +158,7 @@ def _take_up(
 
     async def take_up(channel: Channel) -> Owner:
         framing = await shared.framing()
-        codec = _codec(settings, framing)
+        codec = state_codec(settings, framing)
         claim = Claim(
             log=log,
             codec=codec,
@@ -189,7 +175,7 @@ def _take_up(
         )
 
         def assembler(epoch: int) -> Assembler:
-            return _assembler(shared, shard, framing, codec, memory, known, reconciler, epoch)
+            return assembler_of(shared, shard, framing, codec, memory, known, reconciler, epoch)
 
         writer = Writer(
             channel=channel,
@@ -228,58 +214,8 @@ def kinds(state: PublishedState, encoders: Mapping[str, Encoder], expression: st
     return found
 
 
-def restorer(memory: Memory, encoders: Mapping[str, Encoder]) -> OnEntity:
-    """Puts stored entities into the state; what an older schema wrote is encoded anew, without a record.
-
-    Deletions that were held are held again.
-
-    Raises (when called):
-        KafkaUnusable: the state was written by a newer release than this one.
-    """
-    current = {name: schemas.state_fingerprint(encoder.schema) for name, encoder in encoders.items()}
-
-    def on_entity(name: str, number: int, stored: StoredEntity | StoredHeld | None) -> None:
-        if name.startswith(HELD):
-            held_type = name.removeprefix(HELD)
-            if isinstance(stored, StoredHeld):
-                memory.held.hold(held_type, number, stored.since_ms)
-            else:
-                memory.held.release(held_type, number)
-            return
-        table = memory.state.tables.get(name)
-        if table is None:
-            raise KafkaUnusable(
-                f"the state topic holds the entity type {name}, which this version does not know: it was written by a "
-                "newer release; run that one"
-            )
-        if not isinstance(stored, StoredEntity):
-            table.pop(number, None)
-            return
-        value = stored.value
-        if stored.fingerprint != current[name]:
-            value = re_encode(value, _written_with(name, stored.fingerprint), encoders[name])
-            memory.originals.remember(name, number, value, stored.value)
-        entry: Entry = (value, stored.account_id, stored.user_id)
-        table[number] = entry
-
-    return on_entity
-
-
-def _written_with(name: str, fingerprint: bytes) -> dict[str, Any]:
-    for version in reversed(schemas.released_versions()):
-        try:
-            schema = schemas.value_schema(name, version)
-        except LookupError:
-            break  # the type came later than this version
-        if schemas.state_fingerprint(schema) == fingerprint:
-            return schema
-    raise KafkaUnusable(
-        f"the state topic holds a {name} written with a schema that this version does not know "
-        f"(fingerprint {fingerprint.hex()}): it was written by a newer release; run that one"
-    )
-
-
-def _codec(settings: Settings, framing: Framing) -> StateCodec:
+def state_codec(settings: Settings, framing: Framing) -> StateCodec:
+    """What reads and writes the state topic."""
     topic = parts.names(settings).state
     return StateCodec(
         framing.prefix(topic, "key", schemas.control_schema("StateKey")),
@@ -287,7 +223,7 @@ def _codec(settings: Settings, framing: Framing) -> StateCodec:
     )
 
 
-def _assembler(
+def assembler_of(
     shared: Shared,
     shard: int,
     framing: Framing,
@@ -297,6 +233,7 @@ def _assembler(
     reconciler: Reconciler,
     epoch: int,
 ) -> Assembler:
+    """What puts one epoch's transactions together."""
     settings, topic = shared.settings, parts.names(shared.settings)
     origin = Origin(VERSION, settings.prefix, settings.source.environment, shard, settings.sharding.divisor)
     types = {

@@ -93,9 +93,6 @@ async def served(
         found = {**status(shards, about), "tasks": len(asyncio.all_tasks())}
         return web.Response(body=orjson.dumps(found), content_type="application/json")
 
-    async def page(_: web.Request) -> web.Response:
-        return web.Response(text=PAGE, content_type="text/html")
-
     for path, handler in (
         ("/livez", live),
         ("/readyz", ready),
@@ -107,6 +104,11 @@ async def served(
     app.router.add_routes([*deletes.routes(shards, token), *letters.routes(shards, token)])
     async with listening(app, host, port) as address:
         yield address
+
+
+async def page(_: web.Request) -> web.Response:
+    """`/`, the same for one process and several."""
+    return web.Response(text=PAGE, content_type="text/html")
 
 
 @asynccontextmanager

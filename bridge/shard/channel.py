@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from bridge.shard.delay import Delay
 from bridge.shard.notes import AbsenceDue, Alive, Frame, Item, Note, SessionEnded, SnapshotCompleted
 from bridge.shard.spool import Spool
 
@@ -115,7 +116,7 @@ class Channel:
         self._enough_bytes = 0
         self.straight: Straight | None = None
         self._paused = self._tired = self._held = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._patience = Delay(LONGEST_PAUSE_S, self._give_up_pausing)
         self.bytes = 0
 
     def put(self, item: Item) -> bool:
@@ -274,7 +275,7 @@ class Channel:
 
     def _ask_to_pause(self) -> None:
         self._paused = True
-        self._timer = asyncio.get_running_loop().call_later(LONGEST_PAUSE_S, self._give_up_pausing)
+        self._patience.begin()
         if not self._held:
             self._pause()
 
@@ -284,9 +285,7 @@ class Channel:
         self._let_go()
 
     def _let_go(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._patience.forget()
         if self._paused:
             self._paused = False
             if not self._held:

@@ -112,6 +112,7 @@ class Frames:
         Returns:
             How many; none if that frame holds anything but events.
         """
+        # asked in the pure way too: `Past` forgets when it is asked, and must do so at the same moment in both ways
         usual = self._is_usual(now_ms)
         if usual and self._express is not None:
             seq, head = transaction.head.seq, transaction.head

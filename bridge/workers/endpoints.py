@@ -17,9 +17,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.operate.deletes import answered, refusal
-from bridge.operate.http import listening
+from bridge.operate.http import listening, page
 from bridge.operate.letters import MOST_BYTES
-from bridge.operate.page import PAGE
 from bridge.workers import merged
 from bridge.workers.asking import Answered, Workers
 from bridge.workers.child import Child
@@ -82,9 +81,6 @@ def _views(
             for c in workers.children
         ]
         return answered({**merged.status(about, order, found, len(asyncio.all_tasks())), "workers": listed})
-
-    async def page(_: web.Request) -> web.Response:
-        return web.Response(text=PAGE, content_type="text/html")
 
     served_ = {"/livez": live, "/readyz": ready, "/metrics": metrics, "/status": status, "/": page}
     return [web.get(path, handler) for path, handler in served_.items()]

@@ -14,7 +14,8 @@ from typing import Any, Self
 import orjson
 
 from bridge.app.implementation import READ_ROWS, READER, RECONCILER
-from bridge.app.shards import Memory, Shared, _assembler, _codec, kinds
+from bridge.app.restoring import Memory
+from bridge.app.shards import Shared, assembler_of, kinds, state_codec
 from bridge.changes.reconciler import Reconciler
 from bridge.config import load
 from bridge.entities.encoder import Encoder
@@ -60,8 +61,8 @@ class Bench:
         memory, framing = Memory(), SingleObject()
         known = kinds(memory.state, shared.encoders, "modAccountId")
         reconciler = RECONCILER(memory.state, known, divisor=4, remainder=0, max_value_bytes=900_000)
-        codec = _codec(shared.settings, framing)
-        return cls(memory, reconciler, _assembler(shared, 0, framing, codec, memory, known, reconciler, 1))
+        codec = state_codec(shared.settings, framing)
+        return cls(memory, reconciler, assembler_of(shared, 0, framing, codec, memory, known, reconciler, 1))
 
 
 def shared() -> Shared:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bridge.app.implementation import READER, RECONCILER
-from bridge.app.shards import Memory, Shared, _assembler, _codec, kinds
+from bridge.app.restoring import Memory
+from bridge.app.shards import Shared, assembler_of, kinds, state_codec
 from bridge.config import load
 from bridge.entities.catalogue import SNAPSHOT_TYPES
 from bridge.entities.drift import Drift
@@ -79,10 +80,10 @@ class Pipeline:
         self.shared = Shared(settings, Cluster(""), READER, _framing)
         self.memory, self.tally, self.digest = Memory(), tally, sha256()
         framing = SingleObject()
-        codec = _codec(settings, framing)
+        codec = state_codec(settings, framing)
         known = kinds(self.memory.state, self.shared.encoders, "modAccountId")
         self.reconciler = RECONCILER(self.memory.state, known, divisor=2, remainder=0, max_value_bytes=MAX_VALUE_BYTES)
-        self.assembler = _assembler(self.shared, 0, framing, codec, self.memory, known, self.reconciler, 1)
+        self.assembler = assembler_of(self.shared, 0, framing, codec, self.memory, known, self.reconciler, 1)
         self.transaction = self.assembler.begin(Head())
         self.waiting: list[Item] = []
         self.now_us, self.number = MORNING_US, 0

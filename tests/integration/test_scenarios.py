@@ -17,5 +17,6 @@ async def test_scenario(
     chosen: Scenario, kafka: EmbeddedKafka, unique_prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures = await chosen.play(Ground(kafka, unique_prefix, tmp_path, small=True))
+    assert figures, "a scenario fails by an error of its own, and otherwise says what it has done"
     with capsys.disabled():
         print(f"\n{line(chosen.name, figures)}")

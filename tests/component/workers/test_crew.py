@@ -36,6 +36,10 @@ async def crew(*orders: Order, stop_s: float = STOP_S) -> AsyncIterator[Crew]:
     async with Crew(shards, CREWMAN, stop_s=stop_s) as made:
         made.order(orders)
         yield made
+    assert_all_gone(made)
+
+
+def assert_all_gone(made: Crew) -> None:
     assert [child.number for child in made.children if child.pid is None or psutil.pid_exists(child.pid)] == []
 
 
@@ -64,6 +68,7 @@ async def test_workers_that_never_got_an_order_stop_too() -> None:
     stop.set()
     async with Crew([(0,), (1,)], CREWMAN, stop_s=STOP_S) as made:
         await made.run(stop)
+    assert_all_gone(made)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +147,8 @@ async def test_whoever_is_interrupted_leaves_nobody_behind() -> None:
         await asyncio.sleep(0)
         running.cancel()
         await asyncio.wait([running])
+        assert running.cancelled()
+    assert_all_gone(made)
 
 
 async def test_workers_stop_when_their_supervisor_is_killed() -> None:
