@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
@@ -63,7 +64,7 @@ async def check(cluster: Cluster, plan: Sequence[Topic]) -> None:
 
 
 async def apply(cluster: Cluster, plan: Sequence[Topic], replication_factor: int) -> list[Difference]:
-    """Create what is missing and mend configurations; wait until every new partition has a leader.
+    """Create what is missing and mend configurations; wait until every new partition can be used.
 
     Returns:
         What was different and has been mended.
@@ -80,6 +81,7 @@ async def apply(cluster: Cluster, plan: Sequence[Topic], replication_factor: int
         await _create(client, [t for t in plan if t.name in missing], await _replicas(client, replication_factor))
         await _alter(client, [t for t in plan if t.name in {d.topic for d in found if d.kind == "config"}])
         await _wait_for_leaders(client, plan)
+        await _wait_until_served(cluster, [t for t in plan if t.name in missing])
         return found
 
 
@@ -115,6 +117,22 @@ async def _wait_for_leaders(client: AIOKafkaAdminClient, plan: Sequence[Topic]) 
     async with asyncio.timeout(READY_TIMEOUT_S):
         while not all(_led(t) for t in await _describe(client, names)):  # noqa: ASYNC110 - Kafka tells nobody
             await asyncio.sleep(0.05)
+
+
+async def _wait_until_served(cluster: Cluster, topics: Sequence[Topic]) -> None:
+    """Wait until leaders answer for their partitions.
+
+    Brokers know that they lead a partition before they have made it, which takes seconds for some hundred; a bridge
+    that starts meanwhile would only wait.
+    """
+    if not topics:
+        return
+    consumer = AIOKafkaConsumer(**cluster.arguments())
+    try:
+        await consumer.start()
+        await consumer.end_offsets([TopicPartition(t.name, p) for t in topics for p in range(t.partitions)])
+    finally:
+        await consumer.stop()
 
 
 def _led(topic: dict[str, Any]) -> bool:

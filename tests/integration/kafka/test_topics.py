@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import NoError, for_code
+from aiokafka.protocol.offset import OffsetRequest
 from confluent_kafka.admin import (  # type: ignore[attr-defined] # it forgets to name what it exports
     AdminClient,
     AlterConfigOpType,
@@ -22,6 +25,8 @@ from bridge.kafka.client import Cluster
 from bridge.kafka.names import TopicNames
 from bridge.kafka.plan import Topic, wanted
 from tests.integration.writing import create
+
+NO_REPLICA, LATEST = -1, -1
 
 
 @pytest.fixture
@@ -68,6 +73,22 @@ async def test_all_topics_of_the_contract_can_be_created(cluster: Cluster, uniqu
     await topics.check(cluster, plan)
     counts = await topics.partition_counts(cluster, [topic.name for topic in plan])
     assert counts == {topic.name: 2 for topic in plan}
+
+
+async def test_whoever_comes_after_that_need_not_wait(cluster: Cluster, unique_prefix: str) -> None:
+    """With only leaders waited for, most of these answer "not leader" or "unknown topic"."""
+    plan = wanted(TopicNames(unique_prefix), 4, 900 * 1024)
+    await topics.apply(cluster, plan, -1)
+    asked = [(topic.name, [(partition, LATEST) for partition in range(4)]) for topic in plan]
+    client = AIOKafkaClient(**cluster.arguments())
+    try:
+        await client.bootstrap()
+        (leader,) = [broker.nodeId for broker in client.cluster.brokers()]
+        answer = await client.send(leader, OffsetRequest(NO_REPLICA, 0, asked))
+    finally:
+        await client.close()
+    errors = {for_code(code) for _, partitions in answer.topics for _, code, *_ in partitions}
+    assert (errors, len(answer.topics)) == ({NoError}, len(plan))
 
 
 async def test_missing_topics_are_refused_with_the_command_that_creates_them(
