@@ -23,6 +23,7 @@ from bridge.kafka.statelog import (
     Restored,
     StoredEntity,
     StoredHeld,
+    is_of_entity,
     read_key,
     read_value,
 )
@@ -92,7 +93,7 @@ async def read_head(cluster: Cluster, topic: str, shard: int, since: int | None 
         window = TAIL_RECORDS
         while True:
             start = max(first, min(end - window, end if since is None else since))
-            found = await _read(consumer, partition, start, end, lambda *_: None)
+            found = await _read(consumer, partition, start, end)
             if found.head is not None or start == first:
                 return found
             window *= 16
@@ -110,7 +111,7 @@ async def read_framing(cluster: Cluster, topic: str, shard: int) -> KeyFraming |
         end = (await consumer.end_offsets([partition]))[partition]
         while start < end:
             stop = min(end, start + CHUNK_RECORDS)
-            found = await _read(consumer, partition, start, stop, lambda *_: None)
+            found = await _read(consumer, partition, start, stop)
             if found.framing is not None:
                 return found.framing
             start = stop
@@ -141,8 +142,9 @@ async def read_ends(cluster: Cluster, topics: Collection[str], shard: int) -> di
 
 
 async def _read(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int, on_entity: OnEntity
+    consumer: AIOKafkaConsumer, partition: TopicPartition, start: int, end: int, on_entity: OnEntity | None = None
 ) -> Restored:
+    """From one offset to another; entities are not looked at, whose number may be large, if nobody wants to know."""
     head: Head | None = None
     framing: KeyFraming | None = None
     committed_ms = records = 0
@@ -153,8 +155,11 @@ async def _read(
             if record.offset >= end:
                 break
             records += 1
-            (entity_type, number), content = _content(record)
-            if content is None or isinstance(content, StoredEntity | StoredHeld):
+            read = _content(record, entities=on_entity is not None)
+            if read is None:
+                continue
+            (entity_type, number), content = read
+            if on_entity is not None and (content is None or isinstance(content, StoredEntity | StoredHeld)):
                 on_entity(entity_type, number, content)
             elif isinstance(content, Head) and number == HEAD_ID:
                 # Without transactions a former owner may still write after its successor's claim: the claim wins.
@@ -166,8 +171,13 @@ async def _read(
     return Restored(head, committed_ms, framing, records, end, pending)
 
 
-def _content(record: Any) -> tuple[tuple[str, int], StoredEntity | StoredHeld | Head | KeyFraming | None]:
+def _content(
+    record: Any, *, entities: bool
+) -> tuple[tuple[str, int], StoredEntity | StoredHeld | Head | KeyFraming | None] | None:
+    """Key and content; None for an entity where none are wanted."""
     try:
+        if not entities and is_of_entity(record.key):
+            return None
         return read_key(record.key), None if record.value is None else read_value(record.value)
     except (ValueError, TypeError, LookupError, EOFError) as error:
         raise KafkaUnusable(

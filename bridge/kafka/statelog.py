@@ -155,6 +155,11 @@ def read_key(key: bytes) -> tuple[str, int]:
     return key[at : at + length].decode(), number
 
 
+def is_of_entity(key: bytes) -> bool:
+    """Whether a state record is of an entity, held or not, by its key: all that is needed to leave it out."""
+    return key[_body(key)] != 0
+
+
 def read_value(value: bytes) -> StoredEntity | StoredHeld | Head | KeyFraming:
     """The content of a state record."""
     at = _body(value)

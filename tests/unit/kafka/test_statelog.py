@@ -18,6 +18,7 @@ from bridge.kafka.statelog import (
     StateCodec,
     StoredEntity,
     StoredHeld,
+    is_of_entity,
     read_key,
     read_value,
 )
@@ -51,6 +52,7 @@ def by_fastavro(framing: Framing, schema: str, data: bytes) -> Any:
 def test_head_comes_back(framing: Framing, head: Head) -> None:
     key, value = codec(framing).head(head)
     assert read_key(key) == ("", HEAD_ID)
+    assert not is_of_entity(key)
     assert read_value(value) == head
     assert by_fastavro(framing, "State", value)["content"]["instance"] == head.instance
     assert by_fastavro(framing, "StateKey", key) == {"entityType": "", "id": 0}
@@ -63,6 +65,7 @@ def test_head_comes_back(framing: Framing, head: Head) -> None:
 def test_key_framing_comes_back(framing: Framing, known: KeyFraming) -> None:
     key, value = codec(framing).framing(known)
     assert read_key(key) == ("", FRAMING_ID)
+    assert not is_of_entity(key)
     assert read_value(value) == known
     assert by_fastavro(framing, "State", value)["content"]["key_schemas"] == known.key_schemas
 
@@ -79,6 +82,7 @@ def test_entity_comes_back(framing: Framing, account: int | None, user: int | No
     key = made.entity_key_prefix("orderStrategyLink") + varint(-(2**63))
     record = made.entity_value_prefix(b"8 bytes!") + optional(account) + optional(user) + varint(200) + value
     assert read_key(key) == ("orderStrategyLink", -(2**63))
+    assert is_of_entity(key)
     assert read_value(record) == StoredEntity(b"8 bytes!", account, user, value)
     content = by_fastavro(framing, "State", record)["content"]
     assert content == {"schema": b"8 bytes!", "account_id": account, "user_id": user, "value": value}
@@ -90,6 +94,7 @@ def test_held_deletion_comes_back_and_can_be_taken_out(framing: Framing) -> None
     key, value = made.held("account", 2**40, 1_766_000_000_000)
     assert value is not None
     assert read_key(key) == (f"{HELD}account", 2**40)
+    assert is_of_entity(key)
     assert read_value(value) == StoredHeld(1_766_000_000_000)
     assert by_fastavro(framing, "State", value)["content"] == {"since_ms": 1_766_000_000_000}
     assert made.held("account", 2**40, None) == (key, None)
