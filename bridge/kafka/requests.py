@@ -16,11 +16,11 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka import errors as foreign
 from aiokafka.client import ConnectionGroup, CoordinationType
-from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import AddPartitionsToTxnRequest, EndTxnRequest
 
 from bridge.kafka.envelope import Records
 from bridge.kafka.packing import Packing
+from bridge.kafka.produce import Produce
 
 MOST_UNDERWAY = 4
 """Produce requests sent ahead of their answers; a broker keeps five batches of a producer in mind."""
@@ -133,7 +133,7 @@ class Requests:
         for topic, batch in wave:
             nodes.setdefault(await self._leader(topic), []).append((topic, [(self._partition, batch)]))
         asked = [
-            self._client.send(node, ProduceRequest(self._transactional_id, _ALL, self._timeout_ms, topics))
+            self._client.send(node, Produce(self._transactional_id, _ALL, self._timeout_ms, topics))
             for node, topics in nodes.items()
         ]
         answers = [await asked[0]] if len(asked) == 1 else await asyncio.gather(*asked)
