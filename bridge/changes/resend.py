@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
+from typing import TypeAlias
 
 from bridge.changes.roll import resend_window
 from bridge.changes.state import PublishedState
@@ -19,17 +20,23 @@ CONTENTS = 16
 """Former contents that are remembered of each key."""
 
 
+Notes: TypeAlias = tuple[dict[int, list[int]], dict[int, int]]
+"""Of the keys of a type: hashes of former contents, and when they were seen last (epoch milliseconds)."""
+
+
 class Past:
     """The past of session-type keys since the process started.
 
     Args:
         session_types: entity types that the roll archives.
+
+    Attributes:
+        notes: by type; for who notes by itself.
     """
 
     def __init__(self, state: PublishedState, session_types: Collection[str]) -> None:
         self._tables = {name: state.tables[name] for name in session_types}
-        self._contents: dict[str, dict[int, list[int]]] = {name: {} for name in session_types}
-        self._seen_ms: dict[str, dict[int, int]] = {name: {} for name in session_types}
+        self.notes: dict[str, Notes] = {name: ({}, {}) for name in session_types}
         self._archived: dict[str, set[int]] = {name: set() for name in session_types}
         self._from_ms = self._to_ms = 0
 
@@ -41,11 +48,6 @@ class Past:
             self._forget()
             self._from_ms, self._to_ms = resend_window(now_ms)
         return now_ms < self._from_ms
-
-    @property
-    def notes(self) -> dict[str, tuple[dict[int, list[int]], dict[int, int]]]:
-        """What is noted, by type: hashes of former contents, and when a key was seen last; for who notes by itself."""
-        return {name: (contents, self._seen_ms[name]) for name, contents in self._contents.items()}
 
     def runs(self, changes: list[Change], now_ms: int) -> Sequence[tuple[bool, list[Change]]]:
         """The changes of a frame in order, in runs that are sent again (True) and that are not; hot."""
@@ -61,11 +63,11 @@ class Past:
 
     def seen_since(self, entity_type: str, number: int, since_ms: int) -> bool:
         """Whether a key has been seen at this moment or later, as far as we know."""
-        return self._seen_ms[entity_type].get(number, since_ms - 1) >= since_ms
+        return self.notes[entity_type][1].get(number, since_ms - 1) >= since_ms
 
     def saw(self, entity_type: str, numbers: Iterable[int], now_ms: int) -> None:
         """These keys have been seen, though nothing of them changed."""
-        self._seen_ms[entity_type].update(dict.fromkeys(numbers, now_ms))
+        self.notes[entity_type][1].update(dict.fromkeys(numbers, now_ms))
 
     def archived(self, keys: Iterable[tuple[str, int]]) -> None:
         """These have been archived; should they come back near the roll, they are sent again."""
@@ -76,32 +78,31 @@ class Past:
         """The time near a roll is over: what is no longer published need not be remembered."""
         for name, table in self._tables.items():
             self._archived[name].clear()
-            for known in (self._contents[name], self._seen_ms[name]):
-                for number in [n for n in known if n not in table]:
-                    del known[number]
+            for noted in self.notes[name]:
+                for number in [n for n in noted if n not in table]:
+                    del noted[number]
 
     def _is_again(self, change: Change) -> bool:
         entity_type, number, after = change[0], change[1], change[4]
-        if change[8] is not LIVE or after is None or entity_type not in self._contents:
+        if change[8] is not LIVE or after is None or entity_type not in self.notes:
             return False
-        contents = self._contents[entity_type].get(number, ())
+        contents = self.notes[entity_type][0].get(number, ())
         return hash(after) in contents or number in self._archived[entity_type]
 
     def _note(self, changes: Iterable[Change], now_ms: int) -> None:
         """Remember what was there before these, and that they were seen; hot."""
-        tables, seen_ms = self._contents, self._seen_ms
+        notes = self.notes
         for change in changes:
-            entity_type = change[0]
-            if entity_type not in tables:
+            if change[0] not in notes:
                 continue
-            number, before = change[1], change[3]
-            seen_ms[entity_type][number] = now_ms
+            (known, seen_ms), number, before = notes[change[0]], change[1], change[3]
+            seen_ms[number] = now_ms
             if before is None:
                 continue
-            contents = tables[entity_type].get(number)
-            if contents is None:
-                tables[entity_type][number] = [hash(before)]
+            if number not in known:
+                known[number] = [hash(before)]
                 continue
+            contents = known[number]
             contents.append(hash(before))
             if len(contents) > CONTENTS:
                 del contents[0]

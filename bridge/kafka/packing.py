@@ -78,9 +78,9 @@ class EncodedRecords:
         return len(self._full) + (self.count > 0)
 
     def chunk(self, number: int) -> tuple[int, bytearray]:
-        """How many records are in a batch, and a copy of it; the transaction may have to be packed again."""
+        """How many records are in a batch, and the batch, whose head anybody may overwrite, but nothing else."""
         count, builder = [*self._full, (self.count, self._builder)][number]
-        return count, bytearray(builder.build())
+        return count, builder.build()
 
 
 class Packing:
@@ -123,8 +123,9 @@ class Packing:
         self, records: EncodedRecords | CompiledRecords, sequence: int, timestamp_ms: int
     ) -> Iterator[tuple[int, bytearray]]:
         for number in range(records.chunks()):
-            count, batch = records.chunk(number)
-            attributes = self._compress(batch) | (_TRANSACTIONAL if self._transactional else 0)
+            count, plain = records.chunk(number)
+            batch, compressed_by = self._compressed(plain)
+            attributes = compressed_by | (_TRANSACTIONAL if self._transactional else 0)
             _HEAD.pack_into(
                 batch, 0, 0, len(batch) - _AFTER_LENGTH, _NO_EPOCH, _FORMAT, 0, attributes, count - 1,
                 timestamp_ms, timestamp_ms, self._id, self._epoch, sequence, count,
@@ -134,17 +135,16 @@ class Packing:
             sequence += count
             yield count, batch
 
-    def _compress(self, batch: bytearray) -> int:
-        """Make the records smaller, if that is wanted and possible; gives what the attributes say of it."""
+    def _compressed(self, batch: bytearray) -> tuple[bytearray, int]:
+        """The batch with smaller records, if that is wanted and possible, and what its attributes say of it."""
         compress = _COMPRESS[self._codec]
         if compress is None:
-            return 0
+            return batch, 0
         plain = bytes(batch[_HEAD.size :])
         compressed = compress(plain)
         if len(compressed) >= len(plain):
-            return 0
-        batch[_HEAD.size :] = compressed
-        return self._codec
+            return batch, 0
+        return batch[: _HEAD.size] + compressed, self._codec
 
 
 def _fill(append: Any, records: Iterable[Record], timestamp_ms: int, headers: Sequence[tuple[str, bytes]]) -> int:
