@@ -128,7 +128,9 @@ class Channel:
                 item.messages = None
             waiting = self.bytes + weigh(item)
             if waiting > self._room and (self.bytes or self._room < 0):
-                return self._put_aside(item)
+                if not self._has_room_unparsed(item):
+                    return self._put_aside(item)
+                waiting = self.bytes + weigh(item)
             self.bytes = waiting
             if waiting > self._high and not self._paused and not self._tired:
                 self._ask_to_pause()
@@ -257,6 +259,17 @@ class Channel:
         if self._waiter is not None and self.bytes >= self._enough_bytes:
             self.wake()
         self._move_up()
+
+    def _has_room_unparsed(self, item: Frame) -> bool:
+        """Whether there is room if nothing that waits is kept parsed: the first part of a large snapshot may be."""
+        if self._room < 0:
+            return False
+        item.messages = None
+        for each in self._items:
+            if type(each) is Frame:
+                each.messages = None
+        self.bytes = sum(weigh(each) for each in self._items if type(each) is Frame)
+        return self.bytes + weigh(item) <= self._room
 
     def _put_aside(self, item: Item) -> bool:
         if type(item) is Frame:

@@ -34,16 +34,19 @@ async def blast(simulator: Simulator, events: int, per_frame: int, rate: float, 
     sockets = _newest(simulator)
     chosen = [_keys(simulator, c, -(-count // per_frame) * per_frame) for c in sockets]
     for some in chosen:
-        _create(simulator, some)
-    streams = [LoadStream(some, per_frame, simulator.world.store.set_aside(_SPACE)) for some in chosen]
+        await _create(simulator, some)
+    streams = []
+    for some in chosen:
+        streams.append(LoadStream(some, per_frame, simulator.world.store.set_aside(_SPACE)))
+        await asyncio.sleep(0)
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for connection, stream in zip(sockets, streams, strict=True):
             group.create_task(_run(connection, stream, -(-events // per_frame), rate))
     seconds = time.perf_counter() - started
-    for stream in streams:
-        for change in stream.final():
-            simulator.adopt(change, send=False)
+    for number, change in enumerate(change for stream in streams for change in stream.final()):
+        simulator.adopt(change, send=False)
+        await _now_and_then(number)
     return {"events": sum(s.count for s in streams), "seconds": seconds, "sockets": len(sockets)}
 
 
@@ -70,11 +73,18 @@ def _keys(simulator: Simulator, connection: Connection, count: int) -> list[Key]
     return keys(mine, sub.types, count, connection.remainder or 0)
 
 
-def _create(simulator: Simulator, chosen: list[Key]) -> None:
+async def _create(simulator: Simulator, chosen: list[Key]) -> None:
     """The entities of the load must be there before they change."""
-    for key in chosen:
+    for number, key in enumerate(chosen):
         if simulator.world.store.get(key.entity_type, key.id) is None:
             simulator.adopt(key.version(0, 0, now_us() // 1000), send=True)
+        await _now_and_then(number)
+
+
+async def _now_and_then(number: int) -> None:
+    """Let others run: of many entities each takes its time, and heartbeats must go on."""
+    if number % _WRITE_EVENTS == 0:
+        await asyncio.sleep(0)
 
 
 async def _run(connection: Connection, stream: LoadStream, frames: int, rate: float) -> None:

@@ -20,6 +20,7 @@ from rich.console import Console
 from tests.bench.base import checkout, ratios
 from tests.bench.busy import busy
 from tests.bench.figures import machine, table
+from tests.bench.growth import growth
 from tests.bench.latency import MODES, latency
 from tests.bench.rig import CPUS, SAY, on
 from tests.bench.saturated import saturated
@@ -29,6 +30,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Coroutine[Any, Any, dict[str, An
     "saturated": saturated,
     "latency": latency,
     "busy": busy,
+    "growth": growth,
     "starting": starting,
 }
 

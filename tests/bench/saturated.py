@@ -43,22 +43,23 @@ async def saturated(options: argparse.Namespace) -> dict[str, Any]:
         kafka = await stack.enter_async_context(EmbeddedKafka())
         runners = [await _workers(stack, kafka, options, count) for count in options.workers]
         if options.base is not None:
-            runners.append(await _bridge(stack, kafka, options, "base", options.base))
+            runners.append(await bridge_runner(stack, kafka, options, "base", options.base))
         if options.peers:
             runners += [await _peer(stack, kafka, options, name) for name in ("pipelined", "awaited")]
         for round_ in range(options.runs + 1):
             for per_frame in (10, 1):
                 for runner in runners:
-                    one = await _blast(runner, options.events, per_frame)
+                    one = await blast(runner, options.events, per_frame)
                     if round_:
                         SAY.print(f"{runner.name}, {per_frame} a frame: {one}")
                         found.setdefault(runner.name, {}).setdefault(per_frame, []).append(one)
     return {name: {f"{n}_per_frame": summary(runs) for n, runs in each.items()} for name, each in found.items()}
 
 
-async def _bridge(
+async def bridge_runner(
     stack: AsyncExitStack, kafka: EmbeddedKafka, options: argparse.Namespace, name: str, tree: Path | None = None
 ) -> Runner:
+    """A bridge of its own on this Kafka, ready."""
     stage = await stack.enter_async_context(Stage(plan(options, kafka=kafka, prefix=f"bench.{name}")))
     child = await bridge(stage, tree)
     return Runner(name, stage, child, lambda: events(stage))
@@ -67,7 +68,7 @@ async def _bridge(
 async def _workers(stack: AsyncExitStack, kafka: EmbeddedKafka, options: argparse.Namespace, count: int) -> Runner:
     """Several workers have all processors, which they share with Kafka and the simulator: no measure of scaling."""
     if count == 1:
-        return await _bridge(stack, kafka, options, "bridge")
+        return await bridge_runner(stack, kafka, options, "bridge")
     made = plan(options, kafka=kafka, prefix=f"bench.workers{count}", cpus=None)
     stage = await stack.enter_async_context(Stage(made))
     with on(set(CPUS)):
@@ -84,9 +85,10 @@ async def _peer(stack: AsyncExitStack, kafka: EmbeddedKafka, options: argparse.N
     return Runner(name, stage, child, ends.count, AWAITED_SHARE if name == "awaited" else 1)
 
 
-async def _blast(runner: Runner, count: int, per_frame: int) -> Run:
+async def blast(runner: Runner, count: int, per_frame: int, keys: int = 1000) -> Run:
+    """What so many events for each socket cost, of so many entities, sent as fast as they are read."""
     before, meter = await runner.count(), Meter(runner.child)
-    load = {"events": count // runner.share, "per_frame": per_frame, "rate": 0}
+    load = {"events": count // runner.share, "per_frame": per_frame, "rate": 0, "keys": keys}
     total = (await runner.stage.control("POST", "load", load))["events"]
     await until(runner.stage, runner.count, before + total)
     seconds, used, own, memory = meter.seconds(), meter.cpu_s(), meter.own_s(), meter.memory_mb()

@@ -77,6 +77,20 @@ async def test_a_frame_alone_keeps_its_parsed_form_however_large() -> None:
     assert large.messages is not None
 
 
+async def test_what_waits_parsed_gives_its_room_to_others() -> None:
+    """Else a snapshot whose first part takes the room eight times could never be taken."""
+    channel = Reading().channel
+    large, next_, last = frame(LIMIT // 3, 1), frame(LIMIT // 3, 2), frame(LIMIT // 2, 3)
+    assert channel.put(large)
+    assert channel.bytes > LIMIT
+    assert channel.put(next_)
+    assert (large.messages, next_.messages) == (None, None)
+    assert channel.bytes == weight(large) + weight(next_) <= LIMIT
+    assert not channel.put(last)
+    assert channel.take(LIMIT) == [large, next_]
+    assert channel.bytes == 0
+
+
 async def test_at_the_limit_frames_are_refused_and_notes_are_not() -> None:
     channel = Reading().channel
     assert channel.put(frame(LIMIT // 2, parsed=False))
