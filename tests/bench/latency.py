@@ -70,7 +70,8 @@ async def paced(
     """What a consumer sees, and what the bridge uses, at a rate of all shards together.
 
     Args:
-        probed: so many shards' records are read, None for all: at high rates the reader would be the limit.
+        probed: of so many shards one type's records are read, None for all of all: at high rates the reader would be
+            the limit.
     """
     rate = events_s / stage.plan.shards
     async with Probe(stage, probed) as probe:
@@ -79,7 +80,7 @@ async def paced(
         total = (await stage.control("POST", "load", load))["events"]
         await until(stage, lambda: events(stage), before + total)
         used, took = meter.cpu_s(), meter.seconds()
-        times = await probe.latencies_ms(total if probed is None else total * probed // stage.plan.shards)
+        times = await probe.latencies_ms(total)
     return _figures(times, total, used, took)
 
 

@@ -18,7 +18,7 @@ class Probe:
     """A `read_committed` consumer that polls all the time while the block runs.
 
     Args:
-        shards: only of so many, None for all.
+        shards: only of so many, and of these only the first type of the load; None for all of all.
 
     It finds `source.ts_ms` in the bytes (it follows version, connector, name and environment), so that reading costs
     little and does not disturb what it measures.
@@ -26,6 +26,7 @@ class Probe:
 
     def __init__(self, stage: Stage, shards: int | None = None) -> None:
         self._stage, self._shards = stage, shards or stage.plan.shards
+        self._types = TYPES if shards is None else TYPES[:1]
         self._seen: list[tuple[float, bytes]] = []
         self._consumer: Any = None
         self._task: asyncio.Task[None] | None = None
@@ -39,7 +40,8 @@ class Probe:
             fetch_max_wait_ms=100,
         )
         await self._consumer.start()
-        partitions = [TopicPartition(f"{self._stage.prefix}.{name}", p) for name in TYPES for p in range(self._shards)]
+        topics, shards = [f"{self._stage.prefix}.{name}" for name in self._types], range(self._shards)
+        partitions = [TopicPartition(topic, shard) for topic in topics for shard in shards]
         self._consumer.assign(partitions)
         await self._consumer.seek_to_end(*partitions)
         self._task = asyncio.create_task(self._poll())
@@ -51,8 +53,9 @@ class Probe:
             self._task.cancel()
         await self._consumer.stop()
 
-    async def latencies_ms(self, expected: int) -> list[float]:
-        """Wait until all of them have been read, then say how long each took."""
+    async def latencies_ms(self, events: int) -> list[float]:
+        """Wait until all that it follows of so many events has been read, then say how long each took."""
+        expected = events * self._shards * len(self._types) // (self._stage.plan.shards * len(TYPES))
         async with asyncio.timeout(30):
             while len(self._seen) < expected:  # noqa: ASYNC110 - the consumer tells nobody
                 await asyncio.sleep(0.05)
