@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _WRITE_EVENTS = 2000
 """Events in one write at full speed: some 600 kB, a few milliseconds of work."""
 
+_PAUSE_S = 0.001
+"""Between writes at a pace; else at a high one each frame would be a write of its own, and we the bottleneck."""
+
 _SPACE = 1 << 40
 """Version numbers set aside for each stream, since nobody knows beforehand how many it will use."""
 
@@ -104,4 +107,4 @@ async def _run(connection: Connection, stream: LoadStream, frames: int, rate: fl
         connection.write(stream.take(number, now_us()))
         done += number
         await connection.drain()
-        await asyncio.sleep(0)
+        await asyncio.sleep(_PAUSE_S if rate else 0)
