@@ -6,13 +6,18 @@ pyproject.toml moves.
 
 import asyncio
 import inspect
+import re
+import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+import uvloop
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,8 +26,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
 from websockets.protocol import Protocol
 from websockets.streams import StreamReader
+from websockets.utils import accept_key
 
-from bridge.source.connection import FeedConnection, open_connection
+from bridge.simulator.load import websocket_frame
+from bridge.source.connection import GULP_BYTES, FeedConnection, open_connection
 from bridge.source.events import Authorized
 from tests.component.source.scripted import Recorder, eventually, serving, stay, welcome
 from tests.unit.source.driving import frame, props
@@ -100,6 +107,58 @@ async def test_messages_bypass_the_queue_and_control_frames_do_not_interrupt_fra
     assert all(type(raw) is bytes for raw in sink.without_heard[1:4])
     lost = connection.end()
     assert (lost.cause, lost.code, lost.reason) == ("closed", 4001, "bye")
+
+
+class Reader(Sink):
+    """Takes a millisecond for each read, and counts the bytes that come between two turns of the event loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn_bytes = self.most_bytes = self.all_bytes = 0
+
+    def messages(self, raws: list[bytes]) -> None:
+        time.sleep(0.001)
+        size = sum(map(len, raws))
+        self.turn_bytes += size
+        self.all_bytes += size
+        self.most_bytes = max(self.most_bytes, self.turn_bytes)
+
+    def turn(self) -> None:
+        self.turn_bytes = 0
+        asyncio.get_running_loop().call_soon(self.turn)
+
+
+def test_a_flood_on_one_socket_leaves_others_their_turn_on_uvloop() -> None:
+    """It reads while there is more, and then a timer may be late by all that."""
+    message, times, writes = b"x" * 8000, 32, 64
+    frames = websocket_frame(message) * times
+
+    def flood(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer:
+            key = re.search(rb"Sec-WebSocket-Key: (.*)\r\n", peer.recv(65_536))
+            assert key is not None
+            accept = accept_key(key[1].decode())
+            peer.sendall(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
+            )
+            for _ in range(writes):
+                peer.sendall(frames)
+
+    async def scenario() -> Reader:
+        reader = Reader()
+        with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+            flooding = pool.submit(flood, listener)
+            await opened(reader, f"ws://127.0.0.1:{listener.getsockname()[1]}")
+            reader.turn()
+            await eventually(lambda: reader.all_bytes == len(message) * times * writes)
+            flooding.result()
+        return reader
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        reader = runner.run(scenario())
+    assert reader.most_bytes < 2 * GULP_BYTES
 
 
 async def test_writing_goes_out_without_any_task_running() -> None:
