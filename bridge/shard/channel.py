@@ -28,7 +28,7 @@ PARSED_WEIGHT = 8
 LONGEST_PAUSE_S = 1.5
 HELD_BYTES = 64 * 1024
 """From so much on it takes several turns to put together what waits."""
-FULL = "Kafka has been away or too slow for longer than pressure.memory_mb holds"
+FULL = "more waits than pressure.memory_mb holds: Kafka is away or too slow, or a snapshot is larger than that"
 
 
 @dataclass(slots=True)
