@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
+from aiokafka.protocol.offset import OffsetRequest
 
 from bridge.errors import KafkaUnavailable, KafkaUnusable
 from bridge.kafka.client import Cluster, translated
@@ -18,6 +18,8 @@ from bridge.kafka.plan import Actual, Difference, Topic, differences, fatal
 
 UNKNOWN_TOPIC, LEADER_NOT_AVAILABLE, NOT_AUTHORIZED, TOPIC_EXISTS = 3, 5, 29, 36
 READY_TIMEOUT_S = 30.0
+_NO_REPLICA, _UNCOMMITTED, _LATEST = -1, 0, -1
+"""Whose request for offsets it is, of what kind, and of which."""
 
 
 @asynccontextmanager
@@ -81,7 +83,7 @@ async def apply(cluster: Cluster, plan: Sequence[Topic], replication_factor: int
         await _create(client, [t for t in plan if t.name in missing], await _replicas(client, replication_factor))
         await _alter(client, [t for t in plan if t.name in {d.topic for d in found if d.kind == "config"}])
         await _wait_for_leaders(client, plan)
-        await _wait_until_served(cluster, [t for t in plan if t.name in missing])
+        await _wait_until_served(client, [t.name for t in plan if t.name in missing])
         return found
 
 
@@ -119,20 +121,28 @@ async def _wait_for_leaders(client: AIOKafkaAdminClient, plan: Sequence[Topic]) 
             await asyncio.sleep(0.05)
 
 
-async def _wait_until_served(cluster: Cluster, topics: Sequence[Topic]) -> None:
+async def _wait_until_served(client: AIOKafkaAdminClient, names: list[str]) -> None:
     """Wait until leaders answer for their partitions.
 
     Brokers know that they lead a partition before they have made it, which takes seconds for some hundred; a bridge
     that starts meanwhile would only wait.
     """
-    if not topics:
+    if not names:
         return
-    consumer = AIOKafkaConsumer(**cluster.arguments())
-    try:
-        await consumer.start()
-        await consumer.end_offsets([TopicPartition(t.name, p) for t in topics for p in range(t.partitions)])
-    finally:
-        await consumer.stop()
+    leaders: dict[int, list[tuple[str, list[tuple[int, int]]]]] = {}
+    for topic in await _describe(client, names):
+        for partition in topic["partitions"]:
+            leaders.setdefault(partition["leader"], []).append((topic["topic"], [(partition["partition"], _LATEST)]))
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        for leader, asked in leaders.items():
+            while not await _serves(client, leader, asked):  # noqa: ASYNC110 - Kafka tells nobody
+                await asyncio.sleep(0.1)
+
+
+async def _serves(client: AIOKafkaAdminClient, leader: int, asked: list[tuple[str, list[tuple[int, int]]]]) -> bool:
+    # A consumer's `end_offsets` asks for each partition anew that was not ready, which takes it seconds more.
+    answer = await client._send_request(OffsetRequest(_NO_REPLICA, _UNCOMMITTED, asked), leader)  # noqa: SLF001
+    return not any(code for _, partitions in answer.topics for _, code, *_ in partitions)
 
 
 def _led(topic: dict[str, Any]) -> bool:
