@@ -82,8 +82,7 @@ async def apply(cluster: Cluster, plan: Sequence[Topic], replication_factor: int
         missing = {d.topic for d in found if d.kind == "missing"}
         await _create(client, [t for t in plan if t.name in missing], await _replicas(client, replication_factor))
         await _alter(client, [t for t in plan if t.name in {d.topic for d in found if d.kind == "config"}])
-        await _wait_for_leaders(client, plan)
-        await _wait_until_served(client, [t.name for t in plan if t.name in missing])
+        await _wait_until_served(client, plan)
         return found
 
 
@@ -114,35 +113,32 @@ async def _alter(client: AIOKafkaAdminClient, topics: Sequence[Topic]) -> None:
                 raise KafkaUnusable(f"cannot configure topic {name}: {_reason(code)} {text or ''}".strip())
 
 
-async def _wait_for_leaders(client: AIOKafkaAdminClient, plan: Sequence[Topic]) -> None:
-    names = [t.name for t in plan]
-    async with asyncio.timeout(READY_TIMEOUT_S):
-        while not all(_led(t) for t in await _describe(client, names)):  # noqa: ASYNC110 - Kafka tells nobody
-            await asyncio.sleep(0.05)
-
-
-async def _wait_until_served(client: AIOKafkaAdminClient, names: list[str]) -> None:
+async def _wait_until_served(client: AIOKafkaAdminClient, plan: Sequence[Topic]) -> None:
     """Wait until leaders answer for their partitions.
 
     Brokers know that they lead a partition before they have made it, which takes seconds for some hundred; a bridge
     that starts meanwhile would only wait.
     """
-    if not names:
-        return
+    names = [t.name for t in plan]
+    async with asyncio.timeout(READY_TIMEOUT_S):
+        while not await _are_served(client, names):  # noqa: ASYNC110 - Kafka tells nobody
+            await asyncio.sleep(0.05)
+
+
+async def _are_served(client: AIOKafkaAdminClient, names: list[str]) -> bool:
+    """Asks for offsets, all at once: a consumer's `end_offsets` takes seconds more when one is not ready."""
+    described = await _describe(client, names)
+    if not all(map(_led, described)):
+        return False
     leaders: dict[int, list[tuple[str, list[tuple[int, int]]]]] = {}
-    for topic in await _describe(client, names):
+    for topic in described:
         for partition in topic["partitions"]:
             leaders.setdefault(partition["leader"], []).append((topic["topic"], [(partition["partition"], _LATEST)]))
-    async with asyncio.timeout(READY_TIMEOUT_S):
-        for leader, asked in leaders.items():
-            while not await _serves(client, leader, asked):  # noqa: ASYNC110 - Kafka tells nobody
-                await asyncio.sleep(0.1)
-
-
-async def _serves(client: AIOKafkaAdminClient, leader: int, asked: list[tuple[str, list[tuple[int, int]]]]) -> bool:
-    # A consumer's `end_offsets` asks for each partition anew that was not ready, which takes it seconds more.
-    answer = await client._send_request(OffsetRequest(_NO_REPLICA, _UNCOMMITTED, asked), leader)  # noqa: SLF001
-    return not any(code for _, partitions in answer.topics for _, code, *_ in partitions)
+    for leader, asked in leaders.items():
+        answer = await client._send_request(OffsetRequest(_NO_REPLICA, _UNCOMMITTED, asked), leader)  # noqa: SLF001
+        if any(code for _, partitions in answer.topics for _, code, *_ in partitions):
+            return False
+    return True
 
 
 def _led(topic: dict[str, Any]) -> bool:
