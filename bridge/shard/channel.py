@@ -116,7 +116,7 @@ class Channel:
         self._enough_bytes = 0
         self.straight: Straight | None = None
         self._paused = self._tired = self._held = False
-        self._patience = Delay(LONGEST_PAUSE_S, self._give_up_pausing)
+        self._end_of_pause = Delay(LONGEST_PAUSE_S, self._give_up_pausing)
         self.bytes = 0
 
     def put(self, item: Item) -> bool:
@@ -128,7 +128,7 @@ class Channel:
                 item.messages = None
             waiting = self.bytes + weigh(item)
             if waiting > self._room and (self.bytes or self._room < 0):
-                if not self._has_room_unparsed(item):
+                if not self._make_room(item):
                     return self._put_aside(item)
                 waiting = self.bytes + weigh(item)
             self.bytes = waiting
@@ -260,8 +260,8 @@ class Channel:
             self.wake()
         self._move_up()
 
-    def _has_room_unparsed(self, item: Frame) -> bool:
-        """Whether there is room if nothing that waits is kept parsed: the first part of a large snapshot may be."""
+    def _make_room(self, item: Frame) -> bool:
+        """Keep nothing parsed that waits, as the first part of a large snapshot may be; whether there is room then."""
         if self._room < 0:
             return False
         item.messages = None
@@ -288,7 +288,7 @@ class Channel:
 
     def _ask_to_pause(self) -> None:
         self._paused = True
-        self._patience.begin()
+        self._end_of_pause.begin()
         if not self._held:
             self._pause()
 
@@ -298,7 +298,7 @@ class Channel:
         self._let_go()
 
     def _let_go(self) -> None:
-        self._patience.forget()
+        self._end_of_pause.forget()
         if self._paused:
             self._paused = False
             if not self._held:

@@ -66,7 +66,7 @@ class FeedConnection(ClientConnection):
         self._discarded = bytearray()
         self._scanner: Scanner | None = None
         self._head = b""
-        self._wanted, self._resting, self._gulped = True, False, 0
+        self._wanted, self._gulped = True, 0
         protocol.reader.discard = self._discard  # type: ignore[method-assign]
 
     @property
@@ -101,7 +101,7 @@ class FeedConnection(ClientConnection):
     def data_received(self, data: bytes) -> None:
         """Bytes from the transport."""
         self._gulped += len(data)
-        if self._gulped >= GULP_BYTES and not self._resting:
+        if self._gulped >= GULP_BYTES > self._gulped - len(data):
             self._rest()
         self._sink.heard()
         if self._scanner is not None:
@@ -140,17 +140,16 @@ class FeedConnection(ClientConnection):
 
     def _rest(self) -> None:
         """Read nothing more until all others have had their turn."""
-        self._resting = True
         self._set_transport()
         asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        self._resting, self._gulped = False, 0
+        self._gulped = 0
         self._set_transport()
 
     def _set_transport(self) -> None:
         if not self.transport.is_closing():
-            reads = self._wanted and not self._resting
+            reads = self._wanted and self._gulped < GULP_BYTES
             (self.transport.resume_reading if reads else self.transport.pause_reading)()
 
     def _shake_hands(self, data: bytes) -> None:
