@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import structlog
 
 from bridge.changes.audit import Audit
-from bridge.changes.reconciler import Kind, Reconciler
+from bridge.changes.kind import Kind
+from bridge.changes.reconciler import Reconciler
 from bridge.config import Settings
 from bridge.shard.audit import Audits, Pace
 from bridge.shard.ports import Clock, Spares

@@ -12,6 +12,7 @@ from bridge.entities.change import Unmapped
 from bridge.kafka.compiled import CompiledEnvelopes
 from bridge.kafka.envelope import Batches, Envelopes
 from bridge.shard.frames import LARGE_FRAME_BYTES
+from bridge.shard.notes import Frame
 from bridge.shard.reader import Reading
 from bridge.speed import _native
 
@@ -39,7 +40,7 @@ class CompiledExpress:
     def __init__(self, reconciler: Reconciler, envelopes: Envelopes, past: Past) -> None:
         if not isinstance(reconciler, CompiledReconciler) or not isinstance(envelopes, CompiledEnvelopes):
             raise TypeError("reconciler and envelopes must be compiled")
-        self._reconciler = reconciler
+        self._met = reconciler.met
         self._native = _native.Express(reconciler.live, envelopes.splicer, past.notes, CONTENTS, LARGE_FRAME_BYTES)
 
     def take(
@@ -47,5 +48,9 @@ class CompiledExpress:
     ) -> tuple[int, int]:
         """As the Protocol's."""
         taken, seq, *met = self._native.take(frames, start, number, received_us, now_ms, seq, batches)
-        self._reconciler.met(*met)
+        self._met(*met)
         return taken, seq
+
+    def take_read(self, frame: Frame, now_ms: int, seq: int, batches: Batches) -> tuple[bool, int]:  # noqa: ARG002
+        """Never: the compiled reconciler is sooner where there are objects."""
+        return False, seq

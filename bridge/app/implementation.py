@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.app import reading
+from bridge.app.express import PlainExpress
 from bridge.changes.reconciler import Reconciler
 from bridge.changes.resend import Past
 from bridge.entities.encoder import Encoder
@@ -24,7 +25,7 @@ RECORDS: Callable[[], Records] = EncodedRecords
 READ_ROWS: Callable[[list[Any]], Reading] = reading.read_rows
 READER: Reader = reading.frame_reader()
 CUT: Cut = scanner.cut
-EXPRESS: Callable[[Reconciler, Envelopes, Past], Express] | None = None
+EXPRESS: Callable[[Reconciler, Envelopes, Past], Express] = PlainExpress
 
 if COMPILED:
     from bridge.app.compiled import CompiledExpress, only_events, read_rows

@@ -18,8 +18,9 @@ from bridge.app.pressure import spool
 from bridge.app.restoring import Memory, restorer
 from bridge.changes.absence import Absence, Brake
 from bridge.changes.audit import Auditor
+from bridge.changes.kind import Kind
 from bridge.changes.letters import Retrial
-from bridge.changes.reconciler import Kind, Reconciler
+from bridge.changes.reconciler import Reconciler
 from bridge.changes.resend import Past
 from bridge.changes.state import PublishedState
 from bridge.config import Settings
@@ -258,7 +259,7 @@ def assembler_of(
         control=control,
         past=past,
         met=shared.met,
-        express=EXPRESS and EXPRESS(reconciler, envelopes, past),
+        express=EXPRESS(reconciler, envelopes, past),
         shard=shard,
         divisor=settings.sharding.divisor,
     )

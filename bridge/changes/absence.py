@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bridge.changes.held import HeldKeys
-from bridge.changes.reconciler import Kind
+from bridge.changes.kind import Kind
 from bridge.changes.resend import Past
 from bridge.changes.roll import session_end
 from bridge.changes.state import PublishedState

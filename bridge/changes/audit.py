@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from bridge.changes.absence import Absence, Verdict
 from bridge.changes.held import HeldKeys
-from bridge.changes.reconciler import Kind, Reconciler, Row
+from bridge.changes.kind import Kind
+from bridge.changes.reconciler import Reconciler, Row
 from bridge.changes.resend import Past
 from bridge.changes.roll import session_end
 from bridge.changes.state import PublishedState

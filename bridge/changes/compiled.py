@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from bridge.changes.reconciler import Found, Kind, Reconciler, Row
+from bridge.changes.kind import Kind
+from bridge.changes.reconciler import Found, Reconciler, Row
 from bridge.changes.state import PublishedState
 from bridge.entities.change import CREATE, INITIAL, LIVE, READ, RECONCILE, UPDATE
 from bridge.entities.compiled import CompiledEncoder
@@ -30,7 +31,7 @@ class CompiledReconciler(Reconciler):
             divisor=self._divisor,
             remainder=self._remainder,
             deduplicate=self._deduplicate,
-            max_value_bytes=self._max_value_bytes,
+            max_value_bytes=self.max_value_bytes,
         )
 
     def apply(self, rows: Iterable[Row], *, exact: bool = False) -> Found:
@@ -71,7 +72,7 @@ class CompiledReconciler(Reconciler):
     def _one(self, row: Row, entity: int, exact: bool, found: Found) -> int:
         """An unusual entity, or a row of an unknown type, by the base class; where the rest of it begins."""
         entity_type, event_type, entities, list_name, snapshot = row
-        end = entity + 1 if entity_type in self._kinds else len(entities)
+        end = entity + 1 if entity_type in self.kinds else len(entities)
         piece = super().apply([(entity_type, event_type, entities[entity:end], list_name, snapshot)], exact=exact)
         found.changes += piece.changes
         found.refused += piece.refused

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from bridge.changes.reconciler import Kind, Reconciler
+from bridge.changes.kind import Kind
+from bridge.changes.reconciler import Reconciler
 from bridge.changes.state import PublishedState
 from bridge.entities.change import CREATE, RETRIED, UPDATE, Change
 from bridge.errors import Unencodable

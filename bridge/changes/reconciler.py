@@ -9,16 +9,16 @@ that its snapshot is not sharded (invariant 1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from bridge.changes.counts import OTHERS, Counts
-from bridge.changes.state import PublishedState, Table
-from bridge.entities.catalogue import Lifecycle
+from bridge.changes.kind import Event, Kind, Read
+from bridge.changes.state import PublishedState, Undo
 from bridge.entities.change import CREATE, DELETE, INITIAL, LIVE, READ, RECONCILE, UPDATE, Change, Refused, Unmapped
-from bridge.entities.encoder import UNUSUAL, Encoder, Shapes
+from bridge.entities.encoder import UNUSUAL
 from bridge.entities.exact import any_depth_dumps, refuse_rounded
 from bridge.errors import Unencodable
 
@@ -32,44 +32,6 @@ SYSTEM_SIGNALS = frozenset({"OtherEnvAdminAlertSignal"})
 
 MAX_NAMES = 1000
 """Distinct unknown type names that are counted by name; a hostile server must not make us grow."""
-
-
-@dataclass(slots=True)
-class Kind:
-    """All the reconciler needs of one entity type.
-
-    Attributes:
-        owner_field: the entity's own field whose value modulo divisor is the shard, if it has one.
-        account_field: its own field that names the owning account.
-        user_field: its own field that names the owning user.
-        parent_field, parent: the field that points to the entity that knows the account, and that type's table.
-        lifecycle: what it means that a key is absent from a snapshot.
-        live, seen: keys met live, and in snapshot rows, since the session began.
-        listed: whether the snapshot has brought the type's list, be it empty.
-        read: generated encoders that also give id, shard's owner, what leads to the account, and user.
-    """
-
-    name: str
-    encoder: Encoder
-    table: Table
-    owner_field: str | None
-    account_field: str | None
-    user_field: str | None
-    parent_field: str | None
-    parent: Table | None
-    lifecycle: Lifecycle = Lifecycle.REFERENCE
-    live: set[int] = field(default_factory=set)
-    seen: set[int] = field(default_factory=set)
-    listed: bool = False
-    read: Shapes = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Let the encoder give what `Reconciler._owners` needs."""
-        if self.parent is None or self.parent_field is None:
-            self.parent = self.parent_field = None
-        self.read = self.encoder.shapes(
-            "id", self.owner_field, self.parent_field or self.account_field, self.user_field
-        )
 
 
 @dataclass(slots=True)
@@ -93,6 +55,10 @@ class Reconciler:
         accounts: the table of `account`, to find the user of an account.
         deduplicate: False publishes every event, also those that change nothing.
         max_value_bytes: a larger Value is refused (`too_large`).
+
+    Attributes:
+        kinds, max_value_bytes: as given.
+        counts: of what was met and not published.
     """
 
     def __init__(
@@ -107,11 +73,11 @@ class Reconciler:
         max_value_bytes: int,
     ) -> None:
         self.counts = Counts()
-        self._state, self._kinds = state, kinds
+        self.kinds, self.max_value_bytes = kinds, max_value_bytes
         self._undo, self._live_undo = state.undo, state.live_undo
         self._accounts = state.tables.get("account", {})
         self._divisor, self._remainder, self._foreign = divisor, remainder, foreign
-        self._deduplicate, self._max_value_bytes = deduplicate, max_value_bytes
+        self._deduplicate = deduplicate
         self._initial = True
         self._snapshot_remainders: set[int] = set()
         self._live_owned = self._live_foreign = False
@@ -123,7 +89,7 @@ class Reconciler:
             initial: no snapshot has ever been completed for this shard, so new rows are `r`.
         """
         self._initial = initial
-        for kind in self._kinds.values():
+        for kind in self.kinds.values():
             kind.live.clear()
             kind.seen.clear()
             kind.listed = False
@@ -134,7 +100,7 @@ class Reconciler:
     def counting_down(self, entity_types: Iterable[str]) -> Iterator[None]:
         """Subtract what `apply` counts within, drift of these types included, from what was counted before."""
         counts, self.counts = self.counts, Counts()
-        encoders = [self._kinds[name].encoder for name in entity_types if name in self._kinds]
+        encoders = [self.kinds[name].encoder for name in entity_types if name in self.kinds]
         drifts = [encoder.begin_drift() for encoder in encoders]
         try:
             yield
@@ -161,7 +127,7 @@ class Reconciler:
         """
         found = Found([], [], [])
         for entity_type, event_type, entities, list_name, snapshot in rows:
-            kind = self._kinds.get(entity_type)
+            kind = self.kinds.get(entity_type)
             if kind is None:
                 self._set_aside(found, entity_type, event_type, entities, list_name, snapshot, exact)
             elif snapshot:
@@ -174,36 +140,56 @@ class Reconciler:
                 self._upserts(kind, event_type, entities, LIVE, exact, found)
         return found
 
-    def _upserts(  # noqa: C901, PLR0912 - hot, so it is one loop that calls others only for what is unusual
+    def _upserts(
         self, kind: Kind, event_type: str | None, entities: list[Any], snapshot: str, exact: bool, found: Found
     ) -> None:
         """Live Created and Updated, or rows of a snapshot."""
-        counts, table, live = self.counts, kind.table, snapshot is LIVE
+        events: list[Event] = []
         for entity in entities:
-            if live:
-                counts.events += 1
-            else:
-                counts.snapshot_rows += 1
             try:
-                read = kind.read[tuple(entity)](entity)
+                read = kind.read[len(entity)](entity)
             except UNUSUAL:
                 read = self._read(kind, event_type, entity, snapshot, exact, found)
                 if not read:
                     continue
+            if snapshot is LIVE or not self._leave_out(kind, read):
+                events.append((kind, read, entity, event_type))
+        passed = len(entities) - len(events)
+        if snapshot is LIVE:
+            self.counts.events += passed
+        else:
+            self.counts.snapshot_rows += passed
+        self.publish(events, snapshot, found, self._undo)
+
+    def publish(  # noqa: C901, PLR0912 - hot, so it is one loop
+        self, events: Sequence[Event], snapshot: str, found: Found, undo: Undo | None
+    ) -> None:
+        """Move the state along with what was read, and find what changed; hot.
+
+        Args:
+            undo: the state's, in case this has to be taken back; None if it will not be.
+        """
+        counts, accounts, changes = self.counts, self._accounts, found.changes
+        most, divisor, mine = self.max_value_bytes, self._divisor, self._remainder
+        live = snapshot is LIVE
+        if live:
+            counts.events += len(events)
+        else:
+            counts.snapshot_rows += len(events)
+        for kind, read, entity, event_type in events:
             value, ts_ms, number, owner, reference, user_id = read
-            if not live:
-                if self._leave_out(kind, number, value, owner):
-                    continue
-            else:
+            if live:
                 if number not in kind.live:
                     kind.live.add(number)
-                    self._live_undo.append((kind.live, number))
+                    if undo is not None:
+                        self._live_undo.append((kind.live, number))
                 if owner is not None:
-                    if owner % self._divisor == self._remainder:
+                    if owner % divisor == mine:
                         self._live_owned = True
                     else:  # belongs to another shard; it is published all the same, and counted
                         self._live_foreign = True
                         counts.foreign_live += 1
+            table = kind.table
             old = table.get(number)
             if old is None:
                 before, op = None, READ if snapshot is INITIAL else CREATE
@@ -212,7 +198,7 @@ class Reconciler:
                 if before == value and (self._deduplicate or not live):
                     counts.duplicates += 1
                     continue
-            if len(value) > self._max_value_bytes:
+            if len(value) > most:
                 self._too_large(found, kind, entity, event_type, number, len(value))
                 continue
             if kind.parent is not None:
@@ -221,15 +207,16 @@ class Reconciler:
             elif old is not None and reference == old[1]:
                 reference = old[1]  # one integer for all versions, so that none of long life lies among those that go
             if user_id is None and kind.user_field is None:
-                account = self._accounts.get(reference)
+                account = accounts.get(reference)
                 user_id = None if account is None else account[2]
-            self._undo.append((table, number, old))
+            if undo is not None:
+                undo.append((table, number, old))
             table[number] = (value, reference, user_id)
-            found.changes.append((kind.name, number, op, before, value, ts_ms, reference, user_id, snapshot))
+            changes.append((kind.name, number, op, before, value, ts_ms, reference, user_id, snapshot))
 
     def _read(
         self, kind: Kind, event_type: str | None, entity: Any, snapshot: str, exact: bool, found: Found
-    ) -> tuple[Any, ...]:
+    ) -> Read | tuple[()]:
         """What `Kind.read` gives, of an entity that is not usual; nothing if it has been refused or set aside."""
         if snapshot is not LIVE and isinstance(entity, dict) and type(entity.get("id")) is int:
             kind.seen.add(entity["id"])  # also if it cannot be encoded: it is there
@@ -257,8 +244,9 @@ class Reconciler:
         account = None if account_id is None else self._accounts.get(account_id)
         return account_id, None if account is None else account[2]
 
-    def _leave_out(self, kind: Kind, number: int, value: bytes, owner: int | None) -> bool:
+    def _leave_out(self, kind: Kind, read: Read) -> bool:
         """Whether a snapshot row is not to be published; which is counted."""
+        value, _, number, owner, _, _ = read
         kind.seen.add(number)
         if number not in kind.live:
             return self._skip_foreign(owner)

@@ -52,13 +52,13 @@ class Past:
     def runs(self, changes: list[Change], now_ms: int) -> Sequence[tuple[bool, list[Change]]]:
         """The changes of a frame in order, in runs that are sent again (True) and that are not; hot."""
         if self.is_quiet(now_ms):
-            self._note(changes, now_ms)
+            self.note(changes, now_ms)
             return ((False, changes),)
         return [(again, list(run)) for again, run in groupby(changes, lambda change: self._sort(change, now_ms))]
 
     def _sort(self, change: Change, now_ms: int) -> bool:
         again = self._is_again(change)
-        self._note((change,), now_ms)
+        self.note((change,), now_ms)
         return again
 
     def seen_since(self, entity_type: str, number: int, since_ms: int) -> bool:
@@ -89,7 +89,7 @@ class Past:
         contents = self.notes[entity_type][0].get(number, ())
         return hash(after) in contents or number in self._archived[entity_type]
 
-    def _note(self, changes: Iterable[Change], now_ms: int) -> None:
+    def note(self, changes: Iterable[Change], now_ms: int) -> None:
         """Remember what was there before these, and that they were seen; hot."""
         notes = self.notes
         for change in changes:
@@ -99,10 +99,10 @@ class Past:
             seen_ms[number] = now_ms
             if before is None:
                 continue
-            if number not in known:
+            contents = known.get(number)
+            if contents is None:
                 known[number] = [hash(before)]
-                continue
-            contents = known[number]
-            contents.append(hash(before))
-            if len(contents) > CONTENTS:
-                del contents[0]
+            else:
+                contents.append(hash(before))
+                if len(contents) > CONTENTS:
+                    del contents[0]

@@ -8,11 +8,13 @@ beyond the present frame is ever taken back. If the shard is lost to another ins
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, TypeAlias
 
 from bridge.entities.change import Entry
 
 Table = dict[int, Entry]
+Undo: TypeAlias = list[tuple[Table, int, Entry | None]]
+"""Table, id, what was there before."""
 
 
 class PublishedState:
@@ -22,12 +24,12 @@ class PublishedState:
 
     def __init__(self, entity_types: Iterable[str]) -> None:
         self.tables: Final[dict[str, Table]] = {name: {} for name in entity_types}
-        self._undo: list[tuple[Table, int, Entry | None]] = []
+        self._undo: Undo = []
         self._live_undo: list[tuple[set[int], int]] = []
 
     @property
-    def undo(self) -> list[tuple[Table, int, Entry | None]]:
-        """The log itself, for the reconciler's hot path: (table, id, what was there before)."""
+    def undo(self) -> Undo:
+        """The log itself, for the reconciler's hot path."""
         return self._undo
 
     @property

@@ -1,9 +1,8 @@
 """Generated encoders: one straight-line Python function per shape of an entity.
 
-A shape is the tuple of an entity's field names in the order of arrival. The broker writes an entity type in a handful
-of shapes, so the function for one shape needs no look-up, no test for absent fields and no loop: it takes the values
-apart, checks their types, and joins table look-ups and constants. Only field names of our own schemas get into the
-source text.
+A shape is the tuple of an entity's field names. The broker writes an entity type in a handful of shapes, so the
+function for one shape needs no test for absent fields and no loop: it takes the values out, checks their types, and
+joins table look-ups and constants. Only field names of our own schemas get into the source text.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -106,7 +106,8 @@ class Generator:
         given = ["time" if timed else "None", *(self._picked(name, variables) for name in picked)]
         return (
             f"def encode(entity):\n"
-            f"    {', '.join(variables.values())}, = entity.values()\n"
+            f"    try:\n        {', '.join(variables.values())}, = members(entity)\n"
+            f"    except KeyError:\n        return other(entity)\n"
             f"    if not {checks} is int:\n        unsuitable()\n"
             f"{moment}"
             f"    return join((\n        {parts},\n    )), {', '.join(given)}\n"
@@ -128,13 +129,19 @@ class Generator:
         v = variables[name]
         return v if kind_of(self.fields[name]) == "long" else f"{v} if type({v}) is int else None"
 
-    def compile(self, shape: tuple[str, ...], picked: Sequence[str | None] = ()) -> Encode:
-        """The encoder for a shape of known names with `id`; it raises whatever comes when the values are unusual."""
+    def compile(self, shape: tuple[str, ...], picked: Sequence[str | None] = (), other: Encode = unsuitable) -> Encode:
+        """The encoder for a shape of known names with `id`; it raises whatever comes when the values are unusual.
+
+        Args:
+            picked: as in `source`.
+            other: what does it if one of the names is missing; that there are no others must be known beforehand.
+        """
         source = self.source(shape, picked)
         if source is None:
             return unsuitable
         packers = {f"pack_{layout}": struct.Struct("<" + layout).pack for layout in _LAYOUT.findall(source)}
-        names: dict[str, Any] = self._environment | packers
+        members = itemgetter(*shape) if len(shape) > 1 else lambda entity: (entity["id"],)
+        names: dict[str, Any] = self._environment | packers | {"members": members, "other": other}
         exec(compile(source, "<encoder>", "exec"), names)  # noqa: S102 - only names of our own schemas are in it
         encode: Encode = names["encode"]
         return encode

@@ -22,23 +22,54 @@ UNUSUAL: Final = (KeyError, TypeError, ValueError, AttributeError, struct.error)
 """What `Shapes` and the encoders in it raise for what `Encoder.encode` may still encode."""
 
 
-class Shapes(dict[tuple[str, ...], Encode]):
-    """Generated encoders by shape, each made when its shape comes for the first time.
+class Shapes(dict[int, Encode]):
+    """Generated encoders by how many fields an entity has: what nearly always tells its shape, and costs least.
+
+    If it has other fields, the encoder notices. All of that number are told apart by their names from then on.
 
     Args:
         picked: fields whose integers they give, too, as `Generator.source` says.
+
+    Attributes:
+        known: encoders by shape, each made when its shape comes for the first time.
     """
 
     def __init__(self, generator: Generator, picked: Sequence[str | None] = ()) -> None:
         super().__init__()
+        self.known: dict[tuple[str, ...], Encode] = {}
         self._generator, self._picked = generator, picked
 
-    def __missing__(self, shape: tuple[str, ...]) -> Encode:
+    def __missing__(self, count: int) -> Encode:
+        return self._first
+
+    def without_nulls(self, entity: dict[str, Any]) -> tuple[Any, ...]:
+        """Encode an entity some of whose fields may be null, which is the same as absent (protocol section 18)."""
+        present = {name: value for name, value in entity.items() if value is not None}
+        return self[len(present)](present)
+
+    def _first(self, entity: dict[str, Any]) -> tuple[Any, ...]:
+        encode = self._of(entity)
+        read = encode(entity)
+        self[len(entity)] = encode
+        return read
+
+    def _other(self, entity: dict[str, Any]) -> tuple[Any, ...]:
+        self[len(entity)] = self._by_names
+        return self._by_names(entity)
+
+    def _by_names(self, entity: dict[str, Any]) -> tuple[Any, ...]:
+        return self._of(entity)(entity)
+
+    def _of(self, entity: dict[str, Any]) -> Encode:
+        shape = tuple(entity)
+        return self.known.get(shape) or self._made(shape)
+
+    def _made(self, shape: tuple[str, ...]) -> Encode:
         if "id" not in shape or not self._generator.fields.keys() >= set(shape):
             raise KeyError(shape)
-        if len(self) >= SHAPES:
+        if len(self.known) >= SHAPES:
             return unsuitable
-        encode = self[shape] = self._generator.compile(shape, self._picked)
+        encode = self.known[shape] = self._generator.compile(shape, self._picked, self._other)
         return encode
 
 
@@ -99,7 +130,7 @@ class Encoder:
             Inexact: a number may have been rounded; decode the frame with `exact_loads` and say `exact=True`.
         """
         try:
-            encoded: tuple[bytes, int | None] = self._shapes[tuple(entity)](entity)
+            encoded: tuple[bytes, int | None] = self._shapes[len(entity)](entity)
         except UNUSUAL:
             return self._unusual(entity, exact)
         return encoded
@@ -111,7 +142,7 @@ class Encoder:
         known = {name: value for name, value in entity.items() if value is not None and name in fields}
         rest = {name: value for name, value in entity.items() if value is not None and name not in fields}
         try:
-            body, time = self._shapes[tuple(known)](known)
+            body, time = self._shapes[len(known)](known)
         except UNUSUAL:
             return self._slowly(entity, exact)
         return (body[:-1] + self._unmapped(rest, exact) if rest else body), time

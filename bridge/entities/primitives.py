@@ -25,7 +25,7 @@ _LONGEST_MEMO: Final = 64  # characters; longer texts seldom come twice
 
 _MORE: Final = [bytes((i & 0x7F | 0x80, i >> 7 | 0x80)) for i in range(1 << 14)]
 _LAST: Final = [bytes((i,)) if i < 128 else bytes((i & 0x7F | 0x80, i >> 7)) for i in range(1 << 14)]
-_SMALL, _LOW = _LAST[::2], _MORE[::2]
+SIZES, _LOW = _LAST[::2], _MORE[::2]
 """Of what is not negative, so that its zigzag form is even: numbers below 2**13, and the lowest 13 bits of others."""
 
 
@@ -56,11 +56,6 @@ def _long_tail(n: int) -> bytes:
         n >>= 7
     tail.append(n)
     return bytes(tail)
-
-
-def size(n: int) -> bytes:
-    """As `varint`, sooner for what is seldom large and never negative."""
-    return _SMALL[n] if n < 0x2000 else varint(n)
 
 
 def text(value: str) -> bytes:
@@ -176,7 +171,7 @@ def block_of(n: int) -> tuple[list[bytes], bytes]:
 
     The encoding of such a number is `table[number & 0x1FFF] + rest`.
     """
-    return (_LOW, _HIGHER[n >> 13]) if n >= 0x2000 else (_SMALL, b"")
+    return (_LOW, _HIGHER[n >> 13]) if n >= 0x2000 else (SIZES, b"")
 
 
 class Moments(dict[str, tuple[bytes, int]]):

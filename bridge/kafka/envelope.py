@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
 from bridge.entities.change import Change
-from bridge.entities.primitives import IDS, ascending, block_of, size, text, varint
+from bridge.entities.primitives import IDS, SIZES, ascending, block_of, text, varint
 
 Record: TypeAlias = tuple[bytes, bytes | None]
 
@@ -41,6 +41,7 @@ class Archived(list[Record]):
     HEADERS: Final[Sequence[tuple[str, bytes]]] = [("syncbridge.archived", b"")]
 
 
+MOST_OWNERS: Final = 100_000
 _NO_HEADERS: Sequence[tuple[str, bytes]] = []
 _ABSENT, _PRESENT = b"\x00", b"\x02"
 """Branches of `union null | T`."""
@@ -75,19 +76,6 @@ class Origin:
     divisor: int
 
 
-class Optional(dict[int | None, bytes]):
-    """Encodings of `union null | long`, remembered: owners are few and come again and again."""
-
-    LIMIT = 100_000
-
-    def __missing__(self, number: int | None) -> bytes:
-        """Encode, and remember unless there are suspiciously many."""
-        encoded = _ABSENT if number is None else _PRESENT + varint(number)
-        if len(self) < self.LIMIT:
-            self[number] = encoded
-        return encoded
-
-
 def _nullable(value: bytes | None) -> bytes:
     return _ABSENT if value is None else _PRESENT + value
 
@@ -105,12 +93,12 @@ class Envelopes:
         self._source = text(origin.version) + text("tradovate") + text(origin.name) + text(origin.environment)
         position = varint(origin.shard) + varint(origin.divisor) + varint(epoch)
         self._snapshot = {word: text(word) + position for word in ("true", "false", "reconcile", "audit", "retry")}
-        self._optional = Optional()
+        self._optional: dict[int | None, bytes] = {}
         self._now_ms, self._now = -1, _NOTHING
         self._block = (0, *block_of(0))
         self._lead: tuple[int | None, str, bytes] = (None, "", _NOTHING)
 
-    def add(
+    def add(  # noqa: C901 - hot, so it is one loop
         self,
         changes: Sequence[Change],
         seq: int,
@@ -134,7 +122,7 @@ class Envelopes:
         Returns:
             The last seq used now.
         """
-        types, optional, ids, join = self._types, self._optional, IDS, b"".join
+        types, optional, ids, join, sizes, known = self._types, self._optional, IDS, b"".join, SIZES, len(SIZES)
         position, arrived = ascending(frame) + ascending(last), ascending(received_us) + (_TRUE if resend else _FALSE)
         if now_ms != self._now_ms:
             self._now_ms, self._now = now_ms, ascending(now_ms)
@@ -149,7 +137,13 @@ class Envelopes:
             if seq >> 13 != block:
                 block, (table, higher) = seq >> 13, block_of(seq)
                 rest = higher + position
-            kind, identity, account, user = types[entity_type], ids[number], optional[account_id], optional[user_id]
+            kind = types[entity_type]
+            identity = ids[number]
+            try:
+                account = optional[account_id]
+                user = optional[user_id]
+            except KeyError:
+                account, user = self._remembered(account_id), self._remembered(user_id)
             if ts_ms != lead_ms or snapshot is not lead_snapshot or ts_ms is None:
                 lead = (
                     self._source + ascending(received_us // 1000 if ts_ms is None else ts_ms) + self._snapshot[snapshot]
@@ -173,13 +167,24 @@ class Envelopes:
                 records.append((key, None))
                 state.append((kind.state_key + identity, None))
             else:
-                stored = join((kind.state_value, account, user, size(len(after)), after))
+                length = len(after)
+                stored = join(
+                    (kind.state_value, account, user, sizes[length] if length < known else varint(length), after)
+                )
                 key = kind.state_key + identity
                 if state.write(state.count, 0, key, stored, _NO_HEADERS) is None:
                     state.begin(key, stored)
                 state.count += 1
         self._lead, self._block = (lead_ms, lead_snapshot, lead), (block, table, higher)
         return seq
+
+    def _remembered(self, owner: int | None) -> bytes:
+        """Its encoding as `union null | long`; owners are few and come again and again."""
+        encoded = _ABSENT if owner is None else _PRESENT + varint(owner)
+        if len(self._optional) >= MOST_OWNERS:
+            self._optional.clear()
+        self._optional[owner] = encoded
+        return encoded
 
     def archive(self, archived: Sequence[tuple[str, int]], tombstones: dict[str, Archived], batches: Batches) -> None:
         """Append the lone tombstones of archived entities, and take them out of the state topic.

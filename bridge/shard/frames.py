@@ -44,6 +44,13 @@ class Express(Protocol):
             How many it took, and the last seq used now.
         """
 
+    def take_read(self, frame: Frame, now_ms: int, seq: int, batches: Batches) -> tuple[bool, int]:
+        """Take a frame that has been read, if that is sooner than the way of `Frames`.
+
+        Returns:
+            Whether it took it, and the last seq used now.
+        """
+
 
 class Frames:
     """Puts the frames of one shard into transactions, under one claim.
@@ -62,7 +69,7 @@ class Frames:
         control: Control,
         past: Past,
         met: Drift,
-        express: Express | None,
+        express: Express,
         shard: int,
         divisor: int,
     ) -> None:
@@ -88,9 +95,7 @@ class Frames:
             frame, taken = frames[at], 0
             if unread:
                 taken = self.take_unread(unread, at, frame.number, frame.arrived_us, transaction, now_ms)
-            if not taken and len(frame.raw) < LARGE_FRAME_BYTES:
-                self._small_frame(frame, transaction, now_ms)
-            elif not taken:
+            if not taken and not self.take(frame, transaction, now_ms):
                 await self._large_frame(frame, transaction, now_ms)
             at += taken or 1
 
@@ -98,7 +103,8 @@ class Frames:
         """Put a frame into a transaction at once, if it is not too large; `follow_up` must come sometime. Hot."""
         if len(frame.raw) >= LARGE_FRAME_BYTES:
             return False
-        self._small_frame(frame, transaction, now_ms)
+        if not self._take_read(frame, transaction, now_ms):
+            self._small_frame(frame, transaction, now_ms)
         return True
 
     def take_unread(
@@ -112,22 +118,33 @@ class Frames:
         Returns:
             How many; none if that frame holds anything but events.
         """
-        # asked in the pure way too: `Past` forgets when it is asked, and must do so at the same moment in both ways
-        usual = self._is_usual(now_ms)
-        if usual and self._express is not None:
-            seq, head = transaction.head.seq, transaction.head
-            taken, head.seq = self._express.take(frames, start, number, arrived_us, now_ms, seq, transaction.batches)
+        if self._is_usual(now_ms):
+            last, batches = transaction.head.seq, transaction.batches
+            taken, seq = self._express.take(frames, start, number, arrived_us, now_ms, last, batches)
             if taken:
-                transaction.frames += taken
-                transaction.changes += head.seq - seq
-                transaction.oldest_us = transaction.oldest_us or arrived_us
-                head.alive_ms = arrived_us // 1000
+                self._took(taken, seq, arrived_us, transaction)
                 return taken
         raw = frames[start]
         plain, messages = self._reader.events(raw) if len(raw) < LARGE_FRAME_BYTES else (False, None)
         if plain:
             self._small_frame(Frame(number, raw, messages, arrived_us), transaction, now_ms)
         return int(plain)
+
+    def _take_read(self, frame: Frame, transaction: Transaction, now_ms: int) -> bool:
+        if frame.messages is None or not self._is_usual(now_ms):
+            return False
+        taken, seq = self._express.take_read(frame, now_ms, transaction.head.seq, transaction.batches)
+        if taken:
+            self._took(1, seq, frame.arrived_us, transaction)
+        return taken
+
+    def _took(self, frames: int, seq: int, arrived_us: int, transaction: Transaction) -> None:
+        """So many frames were taken straight, up to this seq."""
+        head = transaction.head
+        transaction.frames += frames
+        transaction.changes += seq - head.seq
+        transaction.oldest_us = transaction.oldest_us or arrived_us
+        head.seq, head.alive_ms = seq, arrived_us // 1000
 
     def _is_usual(self, now_ms: int) -> bool:
         """Whether nobody looks at single events now: no gap is open, no audit watches, nothing is sent again."""

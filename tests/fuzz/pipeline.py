@@ -194,7 +194,7 @@ class Pipeline:
             "drift told": (len(self.shared.met._known), Drift.LIMIT),
             "drift counted": (max(len(e.drift) for e in self.shared.encoders.values()), DRIFTS + 10),
             "shapes": (
-                max(len(s) for e in self.shared.encoders.values() for s in (e._shapes, *e._picking.values())),
+                max(len(s.known) for e in self.shared.encoders.values() for s in (e._shapes, *e._picking.values())),
                 SHAPES,
             ),
             "lists": (len(session.snapshot.counts), session.limits.remembered_types),

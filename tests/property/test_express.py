@@ -1,10 +1,11 @@
-"""Frames taken straight from their bytes, compiled, against the same frames read and taken one by one in Python."""
+"""Frames taken straight, in Python and compiled, against the same frames read, compared and written step by step."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,13 +15,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.app import implementation
+from bridge.app.express import ABSENT_BYTES, PlainExpress
 from bridge.app.reading import frame_reader
 from bridge.app.shards import kinds
 from bridge.changes.resend import Past
 from bridge.changes.state import PublishedState
 from bridge.entities.catalogue import CATALOGUE, Lifecycle
 from bridge.entities.drift import Drift
-from bridge.entities.schemas import value_schema
+from bridge.entities.encoder import Encoder
+from bridge.entities.exact import Inexact
+from bridge.entities.schemas import value_schema, wire_fields
+from bridge.errors import Unencodable
 from bridge.kafka.control import Control
 from bridge.kafka.framing import SingleObject
 from bridge.kafka.names import TopicNames
@@ -36,28 +41,43 @@ from tests.property.test_implementations import entity
 from tests.property.wire import seeded
 from tests.unit.kafka.scene import ORIGIN, STATE, type_bytes
 
-pytestmark = pytest.mark.skipif(len(ENCODERS) == 1, reason="the accelerator was not built, or SYNCBRIDGE_PURE is set")
-
 TYPES = ("order", "fill", "fillFee", "position", "account", "cashBalance", "productSession", "user", "orderVersion")
 QUIET_MS, ROLLING_MS = 1_700_040_000_000, 1_700_000_000_000
 ARRIVED_US = 1_700_000_000_123_456
 
-ALL = [{name: each(name, value_schema(name)) for name in CATALOGUE} for each in ENCODERS]
+
+class Steps:
+    """Takes nothing straight, so that every frame goes step by step: what all others must be equal to."""
+
+    def take(self, *_: Any) -> tuple[int, int]:
+        return 0, 0
+
+    def take_read(self, *_: Any) -> tuple[bool, int]:
+        return False, 0
+
+
+WAYS: dict[str, Any] = {"plain": PlainExpress}
+if implementation.EXPRESS is not PlainExpress:
+    WAYS["compiled"] = implementation.EXPRESS
+LAST = [*WAYS][-1]
 
 
 class Side:
-    """One shard from frames to a transaction, in Python (0) or compiled (1)."""
+    """One shard from frames to a transaction, in one of the ways, or step by step in Python.
 
-    def __init__(self, number: int, **options: Any) -> None:
-        self.met, self.encoders = Drift(), ALL[number]
-        for encoder in self.encoders.values():
-            encoder.begin_drift()
+    Args:
+        read: frames are read before they are taken.
+    """
+
+    def __init__(self, way: str = "steps", *, read: bool = False, **options: Any) -> None:
+        number, self.read = int(way == "compiled"), read
+        self.met, self.encoders = Drift(), {name: ENCODERS[number](name, value_schema(name)) for name in TYPES}
         self.state = PublishedState(CATALOGUE)
         self.kinds = kinds(self.state, self.encoders, "modAccountId")
         self.reconciler = RECONCILERS[number](self.state, self.kinds, divisor=4, remainder=1, **options)
         envelopes = ENVELOPES[number](ORIGIN, 7, {name: type_bytes(name) for name in CATALOGUE}, STATE)
         self.past = Past(self.state, [name for name, kind in self.kinds.items() if kind.lifecycle is Lifecycle.SESSION])
-        express = implementation.EXPRESS(self.reconciler, envelopes, self.past) if number else None  # type: ignore[misc]
+        self.straight = WAYS[way](self.reconciler, envelopes, self.past) if way in WAYS else Steps()
         self.frames = Frames(
             state=self.state,
             reconciler=self.reconciler,
@@ -66,20 +86,20 @@ class Side:
             control=Control(TopicNames("p"), SingleObject()),
             past=self.past,
             met=self.met,
-            express=express,
+            express=self.straight,
             shard=1,
             divisor=4,
         )
         self.records, self.head = RECORDS[number], Head(epoch=7)
-        self.express = 0
+        self.most = 0
 
     def take(self, raws: list[bytes], now_ms: int) -> Transaction:
         """As socket and writer do; what is no event is the session's business, so nothing comes of it here."""
         transaction = Transaction(replace(self.head), defaultdict(self.records, {STATE: self.records()}))
         at = 0
         while at < len(raws):
-            taken = self.frames.take_unread(raws, at, at + 1, ARRIVED_US, transaction, now_ms)
-            self.express += taken > 1
+            taken = 0 if self.read else self.frames.take_unread(raws, at, at + 1, ARRIVED_US, transaction, now_ms)
+            self.most = max(self.most, taken)
             if not taken and (messages := forward.events(raws[at])) is not None:
                 self.frames.take(Frame(at + 1, raws[at], messages, ARRIVED_US), transaction, now_ms)
             at += taken or 1
@@ -208,23 +228,38 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@given(FRAMES, FRAMES, OPTIONS)
-def test_the_same_is_written_and_remembered(first: list[bytes], second: list[bytes], options: dict[str, Any]) -> None:
-    pure, compiled = Side(0, **options), Side(1, **options)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("read", [False, True])
+@given(first=FRAMES, second=FRAMES, options=OPTIONS)
+def test_the_same_is_written_and_remembered(
+    way: str, read: bool, first: list[bytes], second: list[bytes], options: dict[str, Any]
+) -> None:
+    steps, straight = Side(**options), Side(way, read=read, **options)
     for raws, now_ms in ((first, QUIET_MS), (second, ROLLING_MS), (second + first, QUIET_MS + 86_400_000)):
-        assert pure.told(pure.take(raws, now_ms)) == compiled.told(compiled.take(raws, now_ms))
+        assert steps.told(steps.take(raws, now_ms)) == straight.told(straight.take(raws, now_ms))
 
 
-def test_of_a_key_that_changes_often_the_same_is_remembered() -> None:
-    pure, compiled = Side(0, max_value_bytes=1000), Side(1, max_value_bytes=1000)
+@pytest.mark.parametrize("way", WAYS)
+def test_of_a_key_that_changes_often_the_same_is_remembered(way: str) -> None:
+    steps, straight = Side(max_value_bytes=1000), Side(way, max_value_bytes=1000)
     text = 'a[{"e":"props","d":{"entityType":"order","eventType":"Updated","entity":{"id":1,"accountId":%d}}}]'
     raws = [(text % number).encode() for number in range(40)]
-    assert pure.told(pure.take(raws, QUIET_MS)) == compiled.told(compiled.take(raws, QUIET_MS))
-    assert compiled.express == 1
+    assert steps.told(steps.take(raws, QUIET_MS)) == straight.told(straight.take(raws, QUIET_MS))
+    assert (steps.most, straight.most) == (1, 40)
 
 
-def test_what_is_usual_is_taken_many_frames_at_once() -> None:
-    side, r = Side(1, max_value_bytes=100_000), seeded(1)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_value_that_is_too_large_is_refused_as_ever(way: str) -> None:
+    steps, straight = Side(max_value_bytes=700), Side(way, max_value_bytes=700)
+    text = 'a[{"e":"props","d":{"entityType":"user","eventType":"Updated","entity":{"id":1,"email":"%s"}}}]'
+    raws = [(text % ("x" * length)).encode() for length in (10, 200, 690, 720, 9000)]
+    assert steps.told(steps.take(raws, QUIET_MS)) == straight.told(straight.take(raws, QUIET_MS))
+    assert straight.reconciler.counts.refused["too_large"] > 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_usual_is_taken_many_frames_at_once(way: str) -> None:
+    side, r = Side(way, max_value_bytes=100_000), seeded(1)
     bodies = [
         {"e": "props", "d": {"entityType": name, "eventType": "Updated", "entity": usual(r, name)}}
         for name in TYPES
@@ -232,27 +267,43 @@ def test_what_is_usual_is_taken_many_frames_at_once() -> None:
     ]
     plain = [raw for body in bodies if b"\\" not in (raw := b"a[" + orjson.dumps(body) + b"]") and b"e-" not in raw]
     transaction = side.take(plain, QUIET_MS)
-    assert (side.express, transaction.frames) == (1, len(plain))
-    assert len(plain) > 100
+    assert side.most == transaction.frames == len(plain) > 100
+
+
+def test_what_has_been_read_goes_straight_in_python() -> None:
+    side = Side("plain", read=True, max_value_bytes=100_000)
+    side.reconciler.apply = None  # type: ignore[assignment,method-assign] # the way step by step
+    text = b'a[{"e":"props","d":{"entityType":"order","eventType":"Updated","entity":{"id":1}}}]'
+    assert side.take([text], QUIET_MS).changes == 1
+
+
+def test_a_value_is_never_twice_as_long_as_its_frame() -> None:
+    r = seeded(2)
+    for name in CATALOGUE:
+        encoder, fields = STEPS[name], wire_fields(value_schema(name))
+        assert len(fields) < ABSENT_BYTES
+        for _ in range(50):
+            made = entity(r, value_schema(name))
+            for some in (made, {"id": made.get("id", 1)}):
+                with suppress(Unencodable, Inexact):
+                    assert len(encoder.encode(some)[0]) < 2 * len(json.dumps(some)) + ABSENT_BYTES
 
 
 # Values
 
 
 def spoken(text: str) -> bytes | None:
-    """What becomes of an order whose text field, or number field, is this; None if the compiled way leaves it."""
+    """What becomes of a fill with this field; None if the way straight leaves it."""
     side = SIDE
     raw = b'a[{"e":"props","d":{"entityType":"fill","eventType":"Updated","entity":{"id":1,' + text.encode() + b"}}}]"
     transaction = Transaction(Head(), defaultdict(side.records, {STATE: side.records()}))
     side.state.tables["fill"].clear()
-    express = side.frames._express
-    assert express is not None
-    taken, _ = express.take([raw], 0, 1, ARRIVED_US, QUIET_MS, 0, transaction.batches)
+    taken, _ = side.straight.take([raw], 0, 1, ARRIVED_US, QUIET_MS, 0, transaction.batches)
     return side.state.tables["fill"][1][0] if taken else None
 
 
-SIDE = Side(len(ENCODERS) - 1, max_value_bytes=10**6)
-PURE = ALL[0]["fill"]
+SIDE = Side(LAST, max_value_bytes=10**6)
+STEPS = {name: Encoder(name, value_schema(name)) for name in CATALOGUE}
 NUMBERS = st.integers(0, 2**32).map(lambda seed: number_texts(seeded(seed)))
 
 
@@ -268,7 +319,7 @@ def test_a_number_is_what_the_json_reader_says(text: str) -> None:
     for field in ("price", "qty", "orderId"):
         made = spoken(f'"{field}":{text}')
         if made is not None:
-            assert made == PURE.encode({"id": 1, field: orjson.loads(text)})[0]
+            assert made == STEPS["fill"].encode({"id": 1, field: orjson.loads(text)})[0]
 
 
 @pytest.mark.parametrize(
@@ -326,8 +377,9 @@ def test_what_is_cut_off_or_no_event_is_not_vouched_for(raw: bytes) -> None:
     assert implementation.READER.events(raw) == (False, None)
 
 
+@pytest.mark.skipif("compiled" not in WAYS, reason="the accelerator was not built, or SYNCBRIDGE_PURE is set")
 def test_objects_that_are_no_frames_are_errors_of_ours_and_no_crash() -> None:
-    express: Any = SIDE.frames._express
+    express = SIDE.straight
     good: tuple[Any, ...] = ([b"a[]"], 0, 1, 1, 1, 0, defaultdict(SIDE.records))
     assert express.take(*good) == (0, 0)
     for place, odd in ((0, (b"a[]",)), (1, -1), (4, True), (4, 1.0), (6, {STATE: []}), (6, []), (2, 2**64)):
@@ -336,12 +388,13 @@ def test_objects_that_are_no_frames_are_errors_of_ours_and_no_crash() -> None:
     assert express.take([5, None], *good[1:]) == (0, 0)
 
 
-def test_frames_without_end_leave_nothing_behind() -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_frames_without_end_leave_nothing_behind(way: str) -> None:
     import gc
     import sys
 
     raws = [frame_text(seeded(n)) for n in range(300)]
-    side = Side(1, max_value_bytes=100_000)
+    side = Side(way, max_value_bytes=100_000)
     for _ in range(3):
         side.take(raws, QUIET_MS)
     gc.collect()

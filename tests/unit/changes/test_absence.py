@@ -7,7 +7,7 @@ import pytest
 
 from bridge.changes.absence import Absence, Brake, Verdict
 from bridge.changes.held import HeldKeys
-from bridge.changes.reconciler import Kind
+from bridge.changes.kind import Kind
 from bridge.changes.resend import Past
 from bridge.changes.state import PublishedState
 from bridge.entities import schemas

@@ -14,7 +14,10 @@ def test_absent_fields_cost_nothing_but_constants() -> None:
     source = Generator(value_schema("order")).source(("admin", "id", "accountId"))
     assert source == (
         "def encode(entity):\n"
-        "    v0, v1, v2, = entity.values()\n"
+        "    try:\n"
+        "        v0, v1, v2, = members(entity)\n"
+        "    except KeyError:\n"
+        "        return other(entity)\n"
         "    if not type(v1) is type(v2) is int:\n"
         "        unsuitable()\n"
         "    return join((\n"
@@ -61,6 +64,14 @@ def test_integers_of_some_fields_are_given_too() -> None:
     body, time = generator.compile(shape)(entity)
     assert encode(entity) == (body, time, 5, 7, None, None, None)
     assert time == 7
+
+
+def test_an_entity_with_another_field_is_left_to_another_encoder() -> None:
+    generator = Generator(value_schema("order"))
+    for shape, entity in ((("id", "admin"), {"id": 1, "archived": True}), (("id",), {"accountId": 1})):
+        assert generator.compile(shape, other=lambda entity: (b"other", entity))(entity) == (b"other", entity)
+        with pytest.raises(Misfit):
+            generator.compile(shape)(entity)
 
 
 def test_the_order_of_arrival_does_not_change_the_bytes() -> None:

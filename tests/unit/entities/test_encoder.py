@@ -183,7 +183,33 @@ def test_shapes_are_limited_and_what_comes_after_is_encoded_all_the_same(monkeyp
     assert order.slow == 0
     backwards = dict(reversed(ORDER.items()))
     assert order.encode(backwards) == order.encode(ORDER)
+    assert order.slow == 0
+    less = {name: value for name, value in ORDER.items() if name != "accountId"}
+    assert order.encode(less)[0] == by_reference(order, less)
     assert order.slow == 1
+
+
+def test_shapes_of_as_many_fields_are_told_apart(order: Encoder) -> None:
+    one = {"id": 1, "accountId": 2, "admin": True}
+    other = {"id": 1, "contractId": 2, "admin": True}
+    unknown = {"id": 1, "accountID": 2, "admin": True}
+    for entity in (one, one, other, one, unknown, other, one, dict(reversed(other.items()))):
+        assert order.encode(entity)[0] == by_reference(order, entity)
+    assert order.slow == 0
+    assert set(order._shapes.known) >= {tuple(one), tuple(other)}
+    assert order._shapes[len(one)] == order._shapes._by_names
+
+
+def test_what_was_met_first_may_be_unusual_or_have_a_nested_record() -> None:
+    name = "OtherEnvAdminAlertSignal"
+    signal = Encoder(name, value_schema(name))
+    nested = {"id": 1, "adminAlertSignal": {"id": 2}}
+    assert signal.encode(nested)[0] == by_reference(signal, nested)
+    order = Encoder("order", value_schema("order"))
+    odd, usual = {"id": 1, "admin": 5}, {"id": 1, "admin": True}
+    for entity in (odd, usual, usual, odd):
+        assert order.encode(entity)[0] == by_reference(order, entity)
+    assert order.slow == 2
 
 
 def test_counted_names_are_limited(order: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

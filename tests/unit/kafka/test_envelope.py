@@ -11,7 +11,8 @@ import pytest
 
 from bridge.entities import schemas
 from bridge.entities.change import Change
-from bridge.kafka.envelope import Batches, Envelopes, Optional, Origin, Record
+from bridge.kafka import envelope
+from bridge.kafka.envelope import Batches, Envelopes, Origin, Record
 from bridge.kafka.packing import EncodedRecords
 from bridge.kafka.statelog import StoredEntity, read_key, read_value
 from tests.packed import records_of
@@ -179,17 +180,16 @@ def test_type_that_is_not_known_is_an_error_of_ours() -> None:
         )
 
 
-def test_memory_of_owners_is_bounded() -> None:
-    memory = Optional()
-    memory.LIMIT = 3
-    assert [memory[number] for number in (None, 0, 1, 2, 3)] == [
-        b"\x00",
-        b"\x02\x00",
-        b"\x02\x02",
-        b"\x02\x04",
-        b"\x02\x06",
-    ]
-    assert len(memory) == 3
+def test_memory_of_owners_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(envelope, "MOST_OWNERS", 3)
+    envelopes = Envelopes(ORIGIN, 1, {"order": type_bytes("order")}, STATE)
+    batches: Batches = defaultdict(EncodedRecords)
+    for owner in (None, 0, 1, 2, 3):
+        change: Change = ("order", 7, "c", None, OLD, None, owner, owner, "false")
+        envelopes.add([change], 0, 1, 1, 1, 1, batches)
+        assert len(envelopes._optional) <= 3
+    sources = [read("order", value)["source"] for _, value in records_of(batches["p.order"])]
+    assert [(s["account_id"], s["user_id"]) for s in sources] == [(o, o) for o in (None, 0, 1, 2, 3)]
 
 
 def test_origin_differs_by_shard() -> None:
