@@ -7,12 +7,13 @@ anything unusual (a deletion, a field that is unknown, a number that does not fi
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import Any, Final
 
 import orjson
 
 from bridge.changes.kind import Event
-from bridge.changes.reconciler import Found, Reconciler
+from bridge.changes.reconciler import Reconciler
 from bridge.changes.resend import Past
 from bridge.entities.change import LIVE
 from bridge.entities.encoder import UNUSUAL
@@ -22,6 +23,8 @@ from bridge.shard.notes import Frame
 
 ABSENT_BYTES: Final = 256
 """More than the absent fields of any entity take in its Value; what is present takes less than twice its JSON."""
+TAKEN_BYTES: Final = 16 * 1024
+"""Of frames that are compared and written together; more would be cold."""
 _UPSERTS: Final = ("Updated", "Created")
 """No set: comparing with the first is sooner than a hash."""
 
@@ -31,26 +34,36 @@ class PlainExpress:
 
     def __init__(self, reconciler: Reconciler, envelopes: Envelopes, past: Past) -> None:
         self._reconciler, self._envelopes, self._past = reconciler, envelopes, past
-        self._found = Found()
         # so that no Value of such a frame is too large
         self._largest = min(LARGE_FRAME_BYTES, (reconciler.max_value_bytes - ABSENT_BYTES) // 2)
+        self._unusual: bytes | None = None
 
     def take(
         self, frames: list[bytes], start: int, number: int, received_us: int, now_ms: int, seq: int, batches: Batches
     ) -> tuple[int, int]:
         """As the Protocol's."""
-        at = start
-        while at < len(frames) and (events := self._events(frames[at], None)):
-            seq = self._publish(events, number + at - start, received_us, now_ms, seq, batches)
-            at += 1
-        return at - start, seq
+        if frames[start] is self._unusual:
+            self._unusual = None
+            return 0, seq
+        taken: list[list[Event]] = []
+        size = 0
+        for raw in islice(frames, start, None):
+            events = self._events(raw, None)
+            if not events:
+                self._unusual = raw if taken else None  # it is offered again at once: no need to read it twice
+                break
+            taken.append(events)
+            size += len(raw)
+            if size > TAKEN_BYTES:
+                break
+        return len(taken), self._publish(taken, number, received_us, now_ms, seq, batches)
 
     def take_read(self, frame: Frame, now_ms: int, seq: int, batches: Batches) -> tuple[bool, int]:
         """As the Protocol's."""
         events = self._events(frame.raw, frame.messages)
         if not events:
             return False, seq
-        return True, self._publish(events, frame.number, frame.arrived_us, now_ms, seq, batches)
+        return True, self._publish([events], frame.number, frame.arrived_us, now_ms, seq, batches)
 
     def _events(self, raw: bytes, messages: list[Any] | None) -> list[Event]:
         """What a frame tells, encoded; nothing if anything in it is unusual. Touches nothing; hot."""
@@ -74,12 +87,12 @@ class PlainExpress:
         return events
 
     def _publish(
-        self, events: list[Event], number: int, received_us: int, now_ms: int, seq: int, batches: Batches
+        self, frames: list[list[Event]], number: int, received_us: int, now_ms: int, seq: int, batches: Batches
     ) -> int:
-        changes = self._found.changes
-        self._reconciler.publish(events, LIVE, self._found, None)
-        if changes:
-            self._past.note(changes, now_ms)
-            seq = self._envelopes.add(changes, seq, seq + len(changes), number, received_us, now_ms, batches)
-            changes.clear()
-        return seq
+        published = self._reconciler.publish(frames, LIVE, [], None)
+        self._past.note(chain.from_iterable(published), now_ms)
+        parts, last = [], seq
+        for frame, changes in enumerate(published, number):
+            last += len(changes)
+            parts.append((frame, last, changes))
+        return self._envelopes.add_frames(parts, seq, received_us, now_ms, batches) if last > seq else seq

@@ -159,60 +159,65 @@ class Reconciler:
             self.counts.events += passed
         else:
             self.counts.snapshot_rows += passed
-        self.publish(events, snapshot, found, self._undo)
+        found.changes += self.publish((events,), snapshot, found.refused, self._undo)[0]
 
     def publish(  # noqa: C901, PLR0912 - hot, so it is one loop
-        self, events: Sequence[Event], snapshot: str, found: Found, undo: Undo | None
-    ) -> None:
-        """Move the state along with what was read, and find what changed; hot.
+        self, frames: Iterable[Sequence[Event]], snapshot: str, refused: list[Refused], undo: Undo | None
+    ) -> list[list[Change]]:
+        """Move the state along with what was read of some frames, and say what changed with each; hot.
 
         Args:
+            refused: for what is too large.
             undo: the state's, in case this has to be taken back; None if it will not be.
         """
-        counts, accounts, changes = self.counts, self._accounts, found.changes
-        most, divisor, mine = self.max_value_bytes, self._divisor, self._remainder
-        live = snapshot is LIVE
-        if live:
-            counts.events += len(events)
-        else:
-            counts.snapshot_rows += len(events)
-        for kind, read, entity, event_type in events:
-            value, ts_ms, number, owner, reference, user_id = read
+        counts, accounts, most = self.counts, self._accounts, self.max_value_bytes
+        divisor, mine, live = self._divisor, self._remainder, snapshot is LIVE
+        published: list[list[Change]] = []
+        for events in frames:
+            changes: list[Change] = []
+            published.append(changes)
             if live:
-                if number not in kind.live:
-                    kind.live.add(number)
-                    if undo is not None:
-                        self._live_undo.append((kind.live, number))
-                if owner is not None:
-                    if owner % divisor == mine:
-                        self._live_owned = True
-                    else:  # belongs to another shard; it is published all the same, and counted
-                        self._live_foreign = True
-                        counts.foreign_live += 1
-            table = kind.table
-            old = table.get(number)
-            if old is None:
-                before, op = None, READ if snapshot is INITIAL else CREATE
+                counts.events += len(events)
             else:
-                before, op = old[0], UPDATE
-                if before == value and (self._deduplicate or not live):
-                    counts.duplicates += 1
+                counts.snapshot_rows += len(events)
+            for kind, read, entity, event_type in events:
+                value, ts_ms, number, owner, reference, user_id = read
+                if live:
+                    if number not in kind.live:
+                        kind.live.add(number)
+                        if undo is not None:
+                            self._live_undo.append((kind.live, number))
+                    if owner is not None:
+                        if owner % divisor == mine:
+                            self._live_owned = True
+                        else:  # belongs to another shard; it is published all the same, and counted
+                            self._live_foreign = True
+                            counts.foreign_live += 1
+                table = kind.table
+                old = table.get(number)
+                if old is None:
+                    before, op = None, READ if snapshot is INITIAL else CREATE
+                else:
+                    before, op = old[0], UPDATE
+                    if before == value and (self._deduplicate or not live):
+                        counts.duplicates += 1
+                        continue
+                if len(value) > most:
+                    self._too_large(refused, kind, entity, event_type, number, len(value))
                     continue
-            if len(value) > most:
-                self._too_large(found, kind, entity, event_type, number, len(value))
-                continue
-            if kind.parent is not None:
-                parent = kind.parent.get(reference)
-                reference = None if parent is None else parent[1]
-            elif old is not None and reference == old[1]:
-                reference = old[1]  # one integer for all versions, so that none of long life lies among those that go
-            if user_id is None and kind.user_field is None:
-                account = accounts.get(reference)
-                user_id = None if account is None else account[2]
-            if undo is not None:
-                undo.append((table, number, old))
-            table[number] = (value, reference, user_id)
-            changes.append((kind.name, number, op, before, value, ts_ms, reference, user_id, snapshot))
+                if kind.parent is not None:
+                    parent = kind.parent.get(reference)
+                    reference = None if parent is None else parent[1]
+                elif old is not None and reference == old[1]:
+                    reference = old[1]  # one integer for all versions: none of long life among those that go
+                if user_id is None and kind.user_field is None:
+                    account = accounts.get(reference)
+                    user_id = None if account is None else account[2]
+                if undo is not None:
+                    undo.append((table, number, old))
+                table[number] = (value, reference, user_id)
+                changes.append((kind.name, number, op, before, value, ts_ms, reference, user_id, snapshot))
+        return published
 
     def _read(
         self, kind: Kind, event_type: str | None, entity: Any, snapshot: str, exact: bool, found: Found
@@ -227,7 +232,7 @@ class Reconciler:
                 self._set_aside(found, kind.name, event_type, [entity], None, False, exact)
             else:
                 _must_be_whole(entity, exact)
-                self._refuse(found, kind, entity, event_type, error.reason, str(error))
+                self._refuse(found.refused, kind, entity, event_type, error.reason, str(error))
             return ()
         owner, reference = entity.get(kind.owner_field), entity.get(kind.parent_field or kind.account_field)
         owner = owner if type(owner) is int else None  # whatever its size, its remainder counts
@@ -263,7 +268,7 @@ class Reconciler:
         if number is None:
             _must_be_whole(entity, exact)
             reason = "not_an_object" if not isinstance(entity, dict) else "no_id" if given is None else "id_not_int64"
-            self._refuse(found, kind, entity, "Deleted", reason, f"a Deleted {kind.name} needs an int64 id")
+            self._refuse(found.refused, kind, entity, "Deleted", reason, f"a Deleted {kind.name} needs an int64 id")
             return
         if number not in kind.live:
             kind.live.add(number)
@@ -295,15 +300,19 @@ class Reconciler:
         self.counts.foreign_skipped += skipped
         return skipped
 
-    def _too_large(self, found: Found, kind: Kind, entity: Any, event_type: str | None, number: int, size: int) -> None:
+    def _too_large(
+        self, refused: list[Refused], kind: Kind, entity: Any, event_type: str | None, number: int, size: int
+    ) -> None:
         detail = f"{kind.name} {number} has {size} bytes, more than kafka.max_record_bytes"
-        self._refuse(found, kind, entity, event_type, "too_large", detail)
+        self._refuse(refused, kind, entity, event_type, "too_large", detail)
 
-    def _refuse(self, found: Found, kind: Kind, entity: Any, event_type: str | None, reason: str, detail: str) -> None:
+    def _refuse(
+        self, refused: list[Refused], kind: Kind, entity: Any, event_type: str | None, reason: str, detail: str
+    ) -> None:
         self.counts.refused[reason] += 1
         number = entity.get("id") if isinstance(entity, dict) else None
         raw = any_depth_dumps(entity).encode()
-        found.refused.append(Refused(kind.name, _long(number), event_type, reason, detail, raw))
+        refused.append(Refused(kind.name, _long(number), event_type, reason, detail, raw))
 
     def _set_aside(
         self,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from bridge.entities.change import Change
-from bridge.kafka.envelope import Batches, Envelopes, Origin, TypeBytes
+from bridge.kafka.envelope import Batches, Envelopes, Origin, Part, TypeBytes
 from bridge.kafka.packing import BATCH_BYTES
 from bridge.speed._native import Records as CompiledRecords
 from bridge.speed._native import Splicer
@@ -23,12 +22,10 @@ class CompiledEnvelopes(Envelopes):
         prefixes = {name: (t.topic, t.key, t.value, t.state_key, t.state_value) for name, t in types.items()}
         self.splicer = Splicer(prefixes, self._snapshot, self._source, state_topic)
 
-    def add(
+    def add_frames(
         self,
-        changes: Sequence[Change],
+        frames: Iterable[Part],
         seq: int,
-        last: int,
-        frame: int,
         received_us: int,
         now_ms: int,
         batches: Batches,
@@ -36,8 +33,10 @@ class CompiledEnvelopes(Envelopes):
         resend: bool = False,
     ) -> int:
         """As the base class's."""
-        listed = changes if isinstance(changes, list) else list(changes)
-        return self.splicer.add(listed, seq, last, frame, received_us, now_ms, batches, resend)
+        for frame, last, changes in frames:
+            listed = changes if isinstance(changes, list) else list(changes)
+            seq = self.splicer.add(listed, seq, last, frame, received_us, now_ms, batches, resend)
+        return seq
 
 
 def compiled_records() -> CompiledRecords:

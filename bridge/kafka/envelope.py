@@ -33,6 +33,8 @@ class Records(Protocol):
 
 
 Batches: TypeAlias = defaultdict[str, Records]
+Part: TypeAlias = tuple[int, int, Sequence[Change]]
+"""A frame's number, the seq that its last change will have, and its changes or a slice of them."""
 
 
 class Archived(list[Record]):
@@ -98,7 +100,7 @@ class Envelopes:
         self._block = (0, *block_of(0))
         self._lead: tuple[int | None, str, bytes] = (None, "", _NOTHING)
 
-    def add(  # noqa: C901 - hot, so it is one loop
+    def add(
         self,
         changes: Sequence[Change],
         seq: int,
@@ -110,20 +112,32 @@ class Envelopes:
         *,
         resend: bool = False,
     ) -> int:
-        """Append the records of a frame's changes, or of a slice of them, to the batches, topic by topic.
+        """Append the records of a frame's changes, or of a slice of them; see `add_frames`."""
+        return self.add_frames(((frame, last, changes),), seq, received_us, now_ms, batches, resend=resend)
+
+    def add_frames(  # noqa: C901 - hot, so it is one loop
+        self,
+        frames: Iterable[Part],
+        seq: int,
+        received_us: int,
+        now_ms: int,
+        batches: Batches,
+        *,
+        resend: bool = False,
+    ) -> int:
+        """Append the records of some frames' changes to the batches, topic by topic.
 
         Args:
-            batches: of what `bridge.app.implementation.RECORDS` makes.
             seq: the last seq used so far.
-            last: the seq that the last change of the frame will have.
-            received_us: when the frame arrived; stands in for the time of entities that have none.
+            received_us: when the frames arrived; stands in for the time of entities that have none.
+            batches: of what `bridge.app.implementation.RECORDS` makes.
             resend: the broker has sent these once more.
 
         Returns:
             The last seq used now.
         """
         types, optional, ids, join, sizes, known = self._types, self._optional, IDS, b"".join, SIZES, len(SIZES)
-        position, arrived = ascending(frame) + ascending(last), ascending(received_us) + (_TRUE if resend else _FALSE)
+        arrived = ascending(received_us) + (_TRUE if resend else _FALSE)
         if now_ms != self._now_ms:
             self._now_ms, self._now = now_ms, ascending(now_ms)
         topics: Any = batches  # whose records are `EncodedRecords`; their `append` would cost a call more for each
@@ -131,50 +145,54 @@ class Envelopes:
         # What neighbours have in common is put together once: the time and what stands around it, the op likewise.
         (lead_ms, lead_snapshot, lead), tail_op, tail = self._lead, None, _NOTHING
         block, table, higher = self._block
-        rest = higher + position
-        for entity_type, number, op, before, after, ts_ms, account_id, user_id, snapshot in changes:
-            seq += 1
-            if seq >> 13 != block:
-                block, (table, higher) = seq >> 13, block_of(seq)
-                rest = higher + position
-            kind = types[entity_type]
-            identity = ids[number]
-            try:
-                account = optional[account_id]
-                user = optional[user_id]
-            except KeyError:
-                account, user = self._remembered(account_id), self._remembered(user_id)
-            if ts_ms != lead_ms or snapshot is not lead_snapshot or ts_ms is None:
-                lead = (
-                    self._source + ascending(received_us // 1000 if ts_ms is None else ts_ms) + self._snapshot[snapshot]
-                )
-                lead_ms, lead_snapshot = ts_ms, snapshot
-            if op is not tail_op:
-                tail, tail_op = arrived + _OPS[op] + self._now, op
-            if before is not None and after is not None:
-                value = join(
-                    (kind.updated, before, _PRESENT, after, lead, table[seq & 0x1FFF], rest, account, user, tail)
-                )
-            else:
-                contents = _nullable(before) + _nullable(after)
-                value = join((kind.value, contents, lead, table[seq & 0x1FFF], rest, account, user, tail))
-            key = kind.key + identity
-            records = topics[kind.topic]
-            if records.write(records.count, 0, key, value, _NO_HEADERS) is None:
-                records.begin(key, value)
-            records.count += 1
-            if after is None:
-                records.append((key, None))
-                state.append((kind.state_key + identity, None))
-            else:
-                length = len(after)
-                stored = join(
-                    (kind.state_value, account, user, sizes[length] if length < known else varint(length), after)
-                )
-                key = kind.state_key + identity
-                if state.write(state.count, 0, key, stored, _NO_HEADERS) is None:
-                    state.begin(key, stored)
-                state.count += 1
+        for frame, last, changes in frames:
+            position = ascending(frame) + ascending(last)
+            rest = higher + position
+            for entity_type, number, op, before, after, ts_ms, account_id, user_id, snapshot in changes:
+                seq += 1
+                if seq >> 13 != block:
+                    block, (table, higher) = seq >> 13, block_of(seq)
+                    rest = higher + position
+                kind = types[entity_type]
+                identity = ids[number]
+                try:
+                    account = optional[account_id]
+                    user = optional[user_id]
+                except KeyError:
+                    account, user = self._remembered(account_id), self._remembered(user_id)
+                if ts_ms != lead_ms or snapshot is not lead_snapshot or ts_ms is None:
+                    lead = (
+                        self._source
+                        + ascending(received_us // 1000 if ts_ms is None else ts_ms)
+                        + self._snapshot[snapshot]
+                    )
+                    lead_ms, lead_snapshot = ts_ms, snapshot
+                if op is not tail_op:
+                    tail, tail_op = arrived + _OPS[op] + self._now, op
+                if before is not None and after is not None:
+                    value = join(
+                        (kind.updated, before, _PRESENT, after, lead, table[seq & 0x1FFF], rest, account, user, tail)
+                    )
+                else:
+                    contents = _nullable(before) + _nullable(after)
+                    value = join((kind.value, contents, lead, table[seq & 0x1FFF], rest, account, user, tail))
+                key = kind.key + identity
+                records = topics[kind.topic]
+                if records.write(records.count, 0, key, value, _NO_HEADERS) is None:
+                    records.begin(key, value)
+                records.count += 1
+                if after is None:
+                    records.append((key, None))
+                    state.append((kind.state_key + identity, None))
+                else:
+                    length = len(after)
+                    stored = join(
+                        (kind.state_value, account, user, sizes[length] if length < known else varint(length), after)
+                    )
+                    key = kind.state_key + identity
+                    if state.write(state.count, 0, key, stored, _NO_HEADERS) is None:
+                        state.begin(key, stored)
+                    state.count += 1
         self._lead, self._block = (lead_ms, lead_snapshot, lead), (block, table, higher)
         return seq
 
