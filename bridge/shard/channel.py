@@ -3,8 +3,7 @@
 The reader puts without waiting (invariant 7); the writer takes whole frames, or each at once when nothing waits before
 it (`straight`): what has just come is still in the processor's caches then. Up to the high-water mark frames keep
 their parsed form; beyond it only their bytes, which are parsed again when their turn comes, because a parsed frame
-takes several times the memory. The socket is asked to pause above the mark, and while no more can be taken straight,
-because what is not read yet costs nothing; but never for more than two seconds.
+takes several times the memory. Above the mark the socket is asked to pause, but never for more than two seconds.
 At the limit frames go to the spool on disk, if there is one, and all that comes then waits behind them; what is
 there moves up as memory gets room. Without a spool, or when it is full too, the channel refuses, and the session must
 be given up (docs/architecture.md, pressure).
@@ -73,14 +72,10 @@ class Straight(Protocol):
 
     Attributes:
         taken_bytes: of the frames that it has taken and that are not on their way to Kafka yet.
-        full: whether it takes no more until these are on their way.
     """
 
     @property
     def taken_bytes(self) -> int: ...  # noqa: D102 - above
-
-    @property
-    def full(self) -> bool: ...  # noqa: D102 - above
 
     def take(self, frame: Frame) -> bool:
         """Take a frame, or say that it cannot."""
@@ -93,7 +88,7 @@ class Channel:
     """A bounded queue of items between one reader and one writer.
 
     Args:
-        high_water_bytes: above it frames lose their parsed form, and reading is paused.
+        high_water_bytes: above it frames lose their parsed form and reading is paused.
         limit_bytes: at it frames go to the spool, or `put` refuses.
         pause, resume: called when reading should pause and may go on.
         spool: where frames wait beyond the limit; None for nowhere.
@@ -137,7 +132,7 @@ class Channel:
                     return self._put_aside(item)
                 waiting = self.bytes + weigh(item)
             self.bytes = waiting
-            if waiting > self._high:
+            if waiting > self._high and not self._paused and not self._tired:
                 self._ask_to_pause()
         elif self._room < 0:
             return self._put_aside(item)
@@ -163,10 +158,7 @@ class Channel:
         """Offer frames that nobody has read; how many were taken. For the others there is `put`; hot."""
         if self.straight is None or self._items or self._room < 0:
             return 0
-        taken = self.straight.take_unread(frames, start, number, arrived_us)
-        if self.straight.full:
-            self._ask_to_pause()
-        return taken
+        return self.straight.take_unread(frames, start, number, arrived_us)
 
     def take(self, most_bytes: int) -> list[Item]:
         """Items in order, whole frames, until `most_bytes` of frames are taken (at least one if there is any).
@@ -295,8 +287,6 @@ class Channel:
             self._spool.fetch(self)
 
     def _ask_to_pause(self) -> None:
-        if self._paused or self._tired:
-            return
         self._paused = True
         self._end_of_pause.begin()
         if not self._held:
