@@ -40,7 +40,7 @@ class Kind:
     read: Shapes = field(init=False)
 
     def __post_init__(self) -> None:
-        """Let the encoder give what `Reconciler._owners` needs."""
+        """Let the encoder give what `Reconciler.publish` needs."""
         if self.parent is None or self.parent_field is None:
             self.parent = self.parent_field = None
         self.read = self.encoder.shapes(

@@ -136,7 +136,7 @@ class Envelopes:
         Returns:
             The last seq used now.
         """
-        types, optional, ids, join, sizes, known = self._types, self._optional, IDS, b"".join, SIZES, len(SIZES)
+        types, optional, ids, join, sizes, tabled = self._types, self._optional, IDS, b"".join, SIZES, len(SIZES)
         arrived = ascending(received_us) + (_TRUE if resend else _FALSE)
         if now_ms != self._now_ms:
             self._now_ms, self._now = now_ms, ascending(now_ms)
@@ -187,7 +187,7 @@ class Envelopes:
                 else:
                     length = len(after)
                     stored = join(
-                        (kind.state_value, account, user, sizes[length] if length < known else varint(length), after)
+                        (kind.state_value, account, user, sizes[length] if length < tabled else varint(length), after)
                     )
                     key = kind.state_key + identity
                     if state.write(state.count, 0, key, stored, _NO_HEADERS) is None:

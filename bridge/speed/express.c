@@ -293,7 +293,7 @@ static int approach(Express *self) {
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* See `Reconciler._upsert`; `event->value` tells whether it is to be published. */
+/* See `Reconciler.publish`; `event->value` tells whether it is to be published. */
 static int publish(Express *self, Event *event, PyObject *now_ms, Met *met) {
     const Kind *kind = event->lane->kind;
     count(self, event, met);

@@ -1,6 +1,6 @@
-/* Live: the usual rows of a frame against the published state. See changes/reconciler.py, whose `_upsert`,
-   `_snapshot_row`, `_publish` and `_owners` this repeats for what is usual. Before the state is touched everything is
-   known to be usual; what is not is left, untouched, to those methods. */
+/* Live: the usual rows of a frame against the published state. See changes/reconciler.py, whose `_upserts`
+   and `publish` this repeats for what is usual. Before the state is touched everything is known to be usual; what is not
+   is left, untouched, to those methods. */
 
 #include "parts.h"
 
