@@ -40,4 +40,4 @@ def continuity(report: Report, expectations: Expectations, records: Iterable[Rec
 
 
 def _covers(gap: Gap, start: int, end: int) -> bool:
-    return gap.from_us <= start + MARGIN_US and end - MARGIN_US <= gap.to_us
+    return gap.from_us <= start and end - MARGIN_US <= gap.to_us

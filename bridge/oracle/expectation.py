@@ -199,7 +199,7 @@ class Expectations:
 
     def _excused(self, session: Session, sent_us: int, gap: Gap) -> bool:
         """Whether a gap explains that something is missing: the socket that ended the gap itself has no excuse."""
-        if gap.partition != session.remainder or not gap.from_us - MARGIN_US <= sent_us <= gap.to_us:
+        if gap.partition != session.remainder or not gap.from_us <= sent_us <= gap.to_us:
             return False
         newer = (s.synced_us for s in self.of_partition(gap.partition) if s.synced_us > session.synced_us)
         return any(synced <= gap.to_us for synced in newer)

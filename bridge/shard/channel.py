@@ -3,7 +3,8 @@
 The reader puts without waiting (invariant 7); the writer takes whole frames, or each at once when nothing waits before
 it (`straight`): what has just come is still in the processor's caches then. Up to the high-water mark frames keep
 their parsed form; beyond it only their bytes, which are parsed again when their turn comes, because a parsed frame
-takes several times the memory. Above the mark the socket is asked to pause, but never for more than two seconds.
+takes several times the memory. The socket is asked to pause above the mark, and while no more can be taken straight,
+because what is not read yet costs nothing; but never for more than half a second.
 At the limit frames go to the spool on disk, if there is one, and all that comes then waits behind them; what is
 there moves up as memory gets room. Without a spool, or when it is full too, the channel refuses, and the session must
 be given up (docs/architecture.md, pressure).
@@ -25,7 +26,8 @@ from bridge.shard.spool import Spool
 FRAME_OVERHEAD_BYTES = 200
 PARSED_WEIGHT = 8
 """Memory of a parsed frame in multiples of its bytes (measured on order events: 6 to 9)."""
-LONGEST_PAUSE_S = 1.5
+LONGEST_PAUSE_S = 0.5
+"""The server must not be kept waiting; and what is read afterwards is so late, see `chronicle.LATE_MS`."""
 HELD_BYTES = 64 * 1024
 """From so much on it takes several turns to put together what waits."""
 FULL = "more waits than pressure.memory_mb holds: Kafka is away or too slow, or a snapshot is larger than that"
@@ -72,10 +74,14 @@ class Straight(Protocol):
 
     Attributes:
         taken_bytes: of the frames that it has taken and that are not on their way to Kafka yet.
+        full: whether it takes no more until these are on their way.
     """
 
     @property
     def taken_bytes(self) -> int: ...  # noqa: D102 - above
+
+    @property
+    def full(self) -> bool: ...  # noqa: D102 - above
 
     def take(self, frame: Frame) -> bool:
         """Take a frame, or say that it cannot."""
@@ -88,7 +94,7 @@ class Channel:
     """A bounded queue of items between one reader and one writer.
 
     Args:
-        high_water_bytes: above it frames lose their parsed form and reading is paused.
+        high_water_bytes: above it frames lose their parsed form, and reading is paused.
         limit_bytes: at it frames go to the spool, or `put` refuses.
         pause, resume: called when reading should pause and may go on.
         spool: where frames wait beyond the limit; None for nowhere.
@@ -132,7 +138,7 @@ class Channel:
                     return self._put_aside(item)
                 waiting = self.bytes + weigh(item)
             self.bytes = waiting
-            if waiting > self._high and not self._paused and not self._tired:
+            if waiting > self._high:
                 self._ask_to_pause()
         elif self._room < 0:
             return self._put_aside(item)
@@ -158,7 +164,10 @@ class Channel:
         """Offer frames that nobody has read; how many were taken. For the others there is `put`; hot."""
         if self.straight is None or self._items or self._room < 0:
             return 0
-        return self.straight.take_unread(frames, start, number, arrived_us)
+        taken = self.straight.take_unread(frames, start, number, arrived_us)
+        if self.straight.full:
+            self._ask_to_pause()
+        return taken
 
     def take(self, most_bytes: int) -> list[Item]:
         """Items in order, whole frames, until `most_bytes` of frames are taken (at least one if there is any).
@@ -287,6 +296,8 @@ class Channel:
             self._spool.fetch(self)
 
     def _ask_to_pause(self) -> None:
+        if self._paused or self._tired:
+            return
         self._paused = True
         self._end_of_pause.begin()
         if not self._held:

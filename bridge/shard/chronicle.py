@@ -1,8 +1,8 @@
 """The life of a shard as records: what each note means for the head, and what it says to consumers. Pure.
 
-Invariant 10: the gap is data. A gap begins with the last sign of life before a session and ends when the next snapshot
-is complete; what the snapshot found to be different is counted meanwhile. While it is open the head's `alive_ms` stays
-where the gap begins, so that a process which takes over then knows since when events are missing.
+Invariant 10: the gap is data. A gap begins a second before the last sign of life before a session and ends when the
+next snapshot is complete; what the snapshot found to be different is counted meanwhile. While it is open the head keeps
+that sign of life (`alive_ms`), so that a process which takes over then knows since when events are missing.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ from bridge.shard.notes import (
     Stopped,
     Watching,
 )
+
+LATE_MS = 1_000
+"""So much older than its reading may be what is read: reading is paused for 0.5 s at most (`LONGEST_PAUSE_S` in
+channel.py), and a process that does not run for 0.5 s does not notice (`STALL_S` in source/socket.py)."""
 
 
 @dataclass(slots=True)
@@ -93,7 +97,7 @@ class Chronicle:
 
     def _opened(self, head: Head, at_ms: int) -> LifecycleEvent:
         if head.alive_ms is not None and self.gap is None:
-            self.gap = Gap(head.alive_ms, self._lost_cause)
+            self.gap = Gap(head.alive_ms - LATE_MS, self._lost_cause)
         head.session += 1
         return LifecycleEvent("session_opened", at_ms)
 

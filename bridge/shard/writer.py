@@ -106,11 +106,16 @@ class Writer:
         """Of the frames in the next transaction."""
         return self._next.taken
 
+    @property
+    def full(self) -> bool:
+        """Whether the next transaction has no room until the one before is committed."""
+        return self._next.taken >= self._most_bytes
+
     def take(self, frame: Frame) -> bool:
         """Put a frame into the next transaction as it arrives; hot."""
-        transaction = self._next
-        if transaction.taken >= self._most_bytes:
+        if self.full:
             return False
+        transaction = self._next
         try:
             if not self._assembler.frames.take(frame, transaction, self._clock.epoch_us() // 1000):
                 return False
@@ -123,10 +128,9 @@ class Writer:
 
     def take_unread(self, frames: list[bytes], start: int, number: int, arrived_us: int) -> int:
         """Put frames into the next transaction as they arrive; hot."""
-        transaction = self._next
-        if transaction.taken >= self._most_bytes:
+        if self.full:
             return 0
-        now_ms, at = self._clock.epoch_us() // 1000, start
+        transaction, now_ms, at = self._next, self._clock.epoch_us() // 1000, start
         try:
             take = self._assembler.frames.take_unread
             while at < len(frames) and (

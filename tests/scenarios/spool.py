@@ -50,7 +50,7 @@ async def play(ground: Ground) -> Figures:
     ):
         await made.create_topics()
         bridge = await made.start().ready()
-        flood = Flood(made, await accounts(made))
+        flood = Flood(made, bridge, await accounts(made))
         found: dict[str, Any] = {}
         enough = size.spool_mb * 2**20 // 4
         async with away(bridge, middleman) as at_most:
@@ -86,7 +86,7 @@ def stage(ground: Ground, size: Size, bootstrap_servers: str) -> Scene:
     settings = {
         **QUICK, "kafka.bootstrap_servers": bootstrap_servers, "pressure.spool_path": str(folder),
         "pressure.memory_mb": str(size.memory_mb), "pressure.spool_mb": str(size.spool_mb),
-        # Reading does not pause below the limit of memory, so that frames arrive when they are sent.
+        # Reading does not pause below the limit of memory, but once, when the next transaction is full.
         "pressure.high_water_kb": str(size.memory_mb * 1024), "snapshot.delete_quiet_s": "1", "audit.interval_s": "0",
     }  # fmt: skip
     return Scene(
@@ -98,22 +98,26 @@ def stage(ground: Ground, size: Size, bootstrap_servers: str) -> Scene:
 
 
 class Flood:
-    """Large events for every shard, a few of each entity in turn.
+    """Large events for every shard, a few of each entity in turn; some when those before have arrived.
 
     Attributes:
         events: how many there have been.
     """
 
-    def __init__(self, made: Scene, owners: list[int]) -> None:
+    def __init__(self, made: Scene, bridge: Bridge, owners: list[int]) -> None:
         self.events = 0
-        self._made, self._owners = made, owners
+        self._made, self._bridge, self._owners = made, bridge, owners
 
     async def until(self, reached: Callable[[], Awaitable[bool]]) -> None:
         """Let things happen until it is so."""
-        deadline = time.monotonic() + MOST_S
+        deadline, arrived = time.monotonic() + MOST_S, -1
         while not await reached():
             assert time.monotonic() < deadline, "the flood has no end"
-            await self._made.control("POST", "inject", {"frames": [[self._event()] for _ in range(AT_ONCE)]})
+            if arrived != (arrived := await self._arrived()):
+                await self._made.control("POST", "inject", {"frames": [[self._event()] for _ in range(AT_ONCE)]})
+
+    async def _arrived(self) -> int:
+        return sum(s["waiting_bytes"] + s["spooled_bytes"] for s in await self._bridge.shards())
 
     def _event(self) -> dict[str, Any]:
         number = self.events % (EACH * len(self._owners))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from bridge.config import Settings
 from bridge.entities import schemas
 from bridge.errors import KafkaUnusable, Replaced
 from bridge.kafka.framing import Confluent, Framing, SingleObject
+from bridge.shard.chronicle import LATE_MS
 from tests.component.shard.conftest import Start, decoded
 from tests.component.shard.instance import NOON_US, framed, settings_of
 from tests.component.shard.partition import Partition
@@ -142,7 +144,7 @@ async def test_an_owner_that_takes_the_shard_back_before_the_claim_loses_nothing
 
 
 async def test_an_overflow_tells_since_when_events_are_missing(start: Start, partition: Partition) -> None:
-    """The gap begins with the first frame that was thrown away, not when the server was heard last."""
+    """The gap begins before the first frame that was thrown away, not when the server was heard last."""
     pressure = {"high_water_kb": 64, "memory_mb": 1}
     only, log = start(settings=settings_of("127.0.0.1:1", "p", "exactly_once", pressure=pressure))
     only.desk.snapshot(order(1))
@@ -165,5 +167,5 @@ async def test_an_overflow_tells_since_when_events_are_missing(start: Start, par
     (lost, gap) = [e for e in told(partition) if e["event"] in {"session_lost", "gap"}]
     assert lost["counts"] == {"dropped_frames": FLOOD - 1 - written - never_came}
     assert written > 1
-    assert gap["from_ms"] == lost["from_ms"]
+    assert gap["from_ms"] == lost["from_ms"] - timedelta(milliseconds=LATE_MS)
     assert lost["from_ms"].timestamp() == NOON_US // 1_000_000 + written + 1

@@ -31,7 +31,6 @@ TOKEN = re.compile(r"sim\.[0-9a-f]{16,}")
 DEADLINE_S = 60.0
 QUICK = {"snapshot.quiet_s": "0.3", "source.password": PASSWORD, "source.sec": SEC, "source.cid": "8"}
 LATE_S = 20.0
-GAP_MARGIN_US = 1_000_000
 
 
 def epoch_us(stamp: str) -> int:
@@ -269,11 +268,7 @@ class Scene:
         The bridge knows when a frame arrived, the ledger when it was sent: the difference is the margin.
         """
         told = [r["value"] for r in await self.tail("bridge.events")]
-        return tuple(
-            (t["shard"], epoch_us(t["from_ms"]) - GAP_MARGIN_US, epoch_us(t["to_ms"]))
-            for t in told
-            if t["event"] == "gap"
-        )
+        return tuple((t["shard"], epoch_us(t["from_ms"]), epoch_us(t["to_ms"])) for t in told if t["event"] == "gap")
 
     async def judge(self, **rules: Any) -> Report:
         """The oracle's verdict."""

@@ -297,6 +297,7 @@ class Taker:
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
+        self.full = False
 
     @property
     def taken_bytes(self) -> int:
@@ -328,3 +329,30 @@ async def test_a_frame_goes_straight_on_only_if_nothing_waits_before_it() -> Non
     assert channel.put_straight([b"", b"", b"", b""], 1, 5, 1) == 2
     assert taker.numbers == [1, 4, 5, 6]
     assert channel.waiting_bytes == 4 * weight(frame())
+
+
+async def test_while_nothing_more_goes_straight_nothing_is_read() -> None:
+    reading, taker = Reading(), Taker()
+    reading.channel.straight = taker
+    reading.channel.put_straight([b"", b""], 0, 4, 1)
+    assert reading.said == []
+    taker.full = True
+    for _ in range(2):
+        reading.channel.put_straight([b"", b""], 0, 4, 1)
+        assert reading.said == ["pause"]
+    reading.channel.take(HIGH)
+    assert reading.said == ["pause", "resume"]
+
+
+async def test_nor_is_it_left_unread_for_longer_than_the_server_tolerates() -> None:
+    reading, taker = Reading(), Taker()
+    reading.channel.straight, taker.full = taker, True
+    reading.channel.put_straight([b"", b""], 0, 4, 1)
+    await later(LONGEST_PAUSE_S)
+    assert reading.said == ["pause", "resume"]
+    reading.channel.put_straight([b"", b""], 0, 4, 1)
+    reading.channel.put(frame(2 * HIGH, number=2))
+    assert reading.said == ["pause", "resume"], "until it has been drained"
+    reading.channel.take(HIGH)
+    reading.channel.put_straight([b"", b""], 0, 4, 1)
+    assert reading.said == ["pause", "resume", "pause"]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from bridge.entities.change import LIVE, RECONCILE, Change
 from bridge.errors import Unread
 from bridge.kafka.statelog import Head
-from bridge.shard.chronicle import Chronicle, drifted, garbage
+from bridge.shard.chronicle import LATE_MS, Chronicle, drifted, garbage
 from bridge.shard.notes import Alive, FrameUnread, Note, SessionEnded, SessionOpened, SnapshotCompleted, Stopped
 
 
@@ -32,7 +32,7 @@ def test_a_gap_runs_from_the_last_sign_of_life_to_the_next_complete_snapshot() -
     _, gap = chronicle.tell(Note(SnapshotCompleted(), 2_500), head)
 
     assert (lost.event, lost.cause, lost.code, lost.from_ms) == ("session_lost", "idle", 4000, 1_500)
-    assert (gap.event, gap.cause, gap.from_ms, gap.to_ms) == ("gap", "idle", 1_500, 2_500)
+    assert (gap.event, gap.cause, gap.from_ms, gap.to_ms) == ("gap", "idle", 1_500 - LATE_MS, 2_500)
     assert gap.counts == {"order": 2}
     assert chronicle.gap is None
 
@@ -45,7 +45,7 @@ def test_a_gap_stays_open_when_the_session_that_should_close_it_is_lost() -> Non
     chronicle.tell(Note(SessionOpened(), 3_000), head)
     events = chronicle.tell(Note(SnapshotCompleted(), 3_500), head)
 
-    assert [(e.from_ms, e.to_ms) for e in events if e.event == "gap"] == [(1_000, 3_500)]
+    assert [(e.from_ms, e.to_ms) for e in events if e.event == "gap"] == [(1_000 - LATE_MS, 3_500)]
 
 
 def test_while_a_gap_is_open_the_head_says_where_it_began() -> None:
@@ -60,7 +60,7 @@ def test_while_a_gap_is_open_the_head_says_where_it_began() -> None:
     successor = Chronicle()
     successor.tell(Note(SessionOpened(), 3_000), head)
     events = successor.tell(Note(SnapshotCompleted(), 3_500), head)
-    assert [(e.from_ms, e.to_ms) for e in events if e.event == "gap"] == [(1_000, 3_500)]
+    assert [(e.from_ms, e.to_ms) for e in events if e.event == "gap"] == [(1_000 - LATE_MS, 3_500)]
     assert head.alive_ms == 3_500
 
 
