@@ -34,6 +34,9 @@ PLENTY_BYTES = 32 * 1024
 WAITED_BYTES = 256 * 1024
 """So much that had to wait in the channel, as that counts it, is put together while the transaction before is on its
 way."""
+MUCH_BYTES, ENOUGH_BYTES, GATHER_S = 64 * 1024, 1024 * 1024, 0.015
+"""Who has so much to write, but not that much, gathers more for half the time that the transaction before took, at most
+for so long: a transaction costs a broker nearly the same however much is in it, and a busy one has it back sooner."""
 LOOK_S = 5.0
 
 
@@ -66,6 +69,7 @@ class Writer:
         self._channel, self._assembler_for, self._claim, self._log = channel, assembler, claim, log
         self._clock, self._stats, self._floor_s, self._turns, self._logger = clock, stats, floor_s, turns, logger
         self._not_before = self._look_at = clock.monotonic()
+        self._took_s = 0.0
         self._most_bytes = min(MOST_BYTES, memory_bytes // MEMORY_SHARE)
         self._idle = False
         self._broken: Exception | None = None
@@ -163,7 +167,7 @@ class Writer:
         self._next.taken = self._next.oldest_us = 0
 
     async def _pace(self) -> None:
-        delay = self._not_before - self._clock.monotonic()
+        delay = self._not_before + gathering_s(self._next.taken, self._took_s) - self._clock.monotonic()
         if delay > 0:
             await asyncio.sleep(delay)
 
@@ -231,7 +235,7 @@ class Writer:
     def _account(self, transaction: Transaction, began: float) -> None:
         stats, now = self._stats, self._clock.monotonic()
         stats.waiting_bytes = self._channel.waiting_bytes
-        self._not_before = now + self._floor_s
+        self._not_before, self._took_s = now + self._floor_s, now - began
         stats.commit.observe(now - began)
         if transaction.oldest_us:
             stats.behind_ms = (self._clock.epoch_us() - transaction.oldest_us) / 1000
@@ -281,3 +285,8 @@ class Writer:
         """Have what a look has found noticed by `run`, though there is nothing to write."""
         if not looking.cancelled() and looking.exception() is not None:
             self._channel.wake()
+
+
+def gathering_s(taken_bytes: int, took_s: float) -> float:
+    """How long to wait for more when so much is to be written, and the transaction before took so long."""
+    return min(took_s / 2, GATHER_S) if MUCH_BYTES <= taken_bytes < ENOUGH_BYTES else 0.0

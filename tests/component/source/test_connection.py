@@ -29,7 +29,7 @@ from websockets.streams import StreamReader
 from websockets.utils import accept_key
 
 from bridge.simulator.load import websocket_frame
-from bridge.source.connection import GULP_BYTES, FeedConnection, open_connection
+from bridge.source.connection import GULP_BYTES, SIP_BYTES, FeedConnection, open_connection
 from bridge.source.events import Authorized
 from tests.component.source.scripted import Recorder, eventually, serving, stay, welcome
 from tests.unit.source.driving import frame, props
@@ -150,15 +150,49 @@ def test_a_flood_on_one_socket_leaves_others_their_turn_on_uvloop() -> None:
         reader = Reader()
         with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
             flooding = pool.submit(flood, listener)
-            await opened(reader, f"ws://127.0.0.1:{listener.getsockname()[1]}")
+            connection = await opened(reader, f"ws://127.0.0.1:{listener.getsockname()[1]}")
             reader.turn()
             await eventually(lambda: reader.all_bytes == len(message) * times * writes)
             flooding.result()
+            await connection.wait_closed()
         return reader
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         reader = runner.run(scenario())
     assert reader.most_bytes < 2 * GULP_BYTES
+
+
+class Watcher(Sink):
+    """Notes with each message whether the socket is being read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[bool] = []
+
+    def messages(self, raws: list[bytes]) -> None:
+        super().messages(raws)
+        assert self.connection is not None
+        self.reads.append(self.connection.transport.is_reading())
+
+
+async def test_after_a_read_of_some_kilobytes_the_next_one_waits_a_little_and_after_a_small_one_not() -> None:
+    may_end = asyncio.Event()
+
+    async def script(ws: ServerConnection) -> None:
+        await ws.send("small")
+        await eventually(lambda: len(watcher.reads) == 1)
+        await ws.send("x" * SIP_BYTES)
+        await eventually(lambda: len(watcher.reads) == 2)
+        await ws.send("last")
+        await may_end.wait()
+
+    watcher = Watcher()
+    async with serving(script) as url:
+        await opened(watcher, url)
+        await eventually(lambda: len(watcher.reads) == 3)
+        may_end.set()
+    assert watcher.reads == [True, False, True]
+    assert watcher.without_heard[1:4] == [b"small", b"x" * SIP_BYTES, b"last"]
 
 
 async def test_writing_goes_out_without_any_task_running() -> None:
