@@ -263,10 +263,7 @@ class Scene:
         return found
 
     async def announced_gaps(self) -> tuple[tuple[int, int, int], ...]:
-        """Partition, beginning and end (epoch microseconds) of every gap that the bridge has told.
-
-        The bridge knows when a frame arrived, the ledger when it was sent: the difference is the margin.
-        """
+        """Partition, beginning and end (epoch microseconds) of every gap that the bridge has told."""
         told = [r["value"] for r in await self.tail("bridge.events")]
         return tuple((t["shard"], epoch_us(t["from_ms"]), epoch_us(t["to_ms"])) for t in told if t["event"] == "gap")
 
