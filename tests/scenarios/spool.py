@@ -22,7 +22,6 @@ FIRST = 30_000_000
 EACH = 4
 """Entities of an account: few, so that snapshots stay small."""
 TEXT = "x" * 4000
-AT_ONCE = 50
 DISK_BYTES = 128 * 1024
 """What a file of the bridge may grow to when the disk is full; its log is smaller, a block of the spool is not."""
 MOST_S = 120.0
@@ -30,14 +29,18 @@ MOST_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many shards, and what may wait for each."""
+    """How many shards and accounts (with few one shard has most of them), what may wait for each shard, and how many
+    events are sent before it is looked whether they came.
+    """
 
     shards: int
+    accounts: int
     memory_mb: int
     spool_mb: int
+    at_once: int
 
 
-FULL, SMALL = Size(2, 8, 64), Size(1, 1, 4)
+FULL, SMALL = Size(2, 60, 8, 64, 250), Size(1, 8, 1, 4, 50)
 
 
 @scenario("spool", "Keep Kafka away until frames go to disk, until the disk is full, and until it fails", minutes=3)
@@ -50,7 +53,7 @@ async def play(ground: Ground) -> Figures:
     ):
         await made.create_topics()
         bridge = await made.start().ready()
-        flood = Flood(made, bridge, await accounts(made))
+        flood = Flood(made, bridge, await accounts(made), size.at_once)
         found: dict[str, Any] = {}
         enough = size.spool_mb * 2**20 // 4
         async with away(bridge, middleman) as at_most:
@@ -92,7 +95,7 @@ def stage(ground: Ground, size: Size, bootstrap_servers: str) -> Scene:
     return Scene(
         Plan(
             shards=size.shards, registry=False, folder=ground.folder, kafka=ground.kafka, prefix=ground.prefix,
-            simulator={"accounts": "8", "deletes": "0"}, settings=settings,
+            simulator={"accounts": str(size.accounts), "deletes": "0"}, settings=settings,
         )
     )  # fmt: skip
 
@@ -104,9 +107,9 @@ class Flood:
         events: how many there have been.
     """
 
-    def __init__(self, made: Scene, bridge: Bridge, owners: list[int]) -> None:
+    def __init__(self, made: Scene, bridge: Bridge, owners: list[int], at_once: int) -> None:
         self.events = 0
-        self._made, self._bridge, self._owners = made, bridge, owners
+        self._made, self._bridge, self._owners, self._at_once = made, bridge, owners, at_once
 
     async def until(self, reached: Callable[[], Awaitable[bool]]) -> None:
         """Let things happen until it is so."""
@@ -114,7 +117,8 @@ class Flood:
         while not await reached():
             assert time.monotonic() < deadline, "the flood has no end"
             if arrived != (arrived := await self._arrived()):
-                await self._made.control("POST", "inject", {"frames": [[self._event()] for _ in range(AT_ONCE)]})
+                frames = [[self._event()] for _ in range(self._at_once)]
+                await self._made.control("POST", "inject", {"frames": frames})
 
     async def _arrived(self) -> int:
         return sum(s["waiting_bytes"] + s["spooled_bytes"] for s in await self._bridge.shards())
